@@ -1,0 +1,103 @@
+"""Records for tests: small, alike in all that a test does not name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinyml_bench.predictions import Predictions
+from tinyml_bench.records import Baseline, CaseId, Crash, Finding, Measurement, Provenance, Verdict
+
+CLASSES = 10
+
+PROVENANCE = Provenance(
+    toolchain={"python": "3.11.9", "tensorflow": "2.21.0"},
+    runtime="tf xnnpack 1 thread",
+    cpu="x86_64 Test CPU avx2",
+    dataset_sha256="d" * 64,
+    checkpoint_sha256="c" * 64,
+)
+
+FACTS: Mapping[str, float] = {
+    "accuracy": 0.9,
+    "accuracy_drop": 0.01,
+    "agreement": 0.97,
+    "size_bytes": 200_000,
+    "gzip_bytes": 150_000,
+    "size_reduction": 0.74,
+    "latency_ratio": 0.5,
+}
+
+
+def make_case(variant: str = "int8") -> CaseId:
+    """Make the id of a case of the workload ``tiny-cnn``."""
+    return CaseId("tiny", "cnn", variant)
+
+
+def make_provenance(**changes: Any) -> Provenance:
+    """Make the provenance that all records here share, with `changes`."""
+    return replace(PROVENANCE, **changes)
+
+
+def make_labels(samples: int = 1000) -> np.ndarray:
+    """Make true labels ``(samples,) int64``: 0 to 9, over and over."""
+    return np.arange(samples) % CLASSES
+
+
+def make_predictions(samples: int = 1000, wrong: int = 100, first: int = 0) -> Predictions:
+    """Make predictions that miss the images ``first:first + wrong`` and no other."""
+    labels = make_labels(samples)
+    predicted = labels.copy()
+    predicted[first : first + wrong] = (labels[first : first + wrong] + 1) % CLASSES
+    return Predictions.from_labels(predicted, labels)
+
+
+def make_measurement(
+    *,
+    variant: str = "int8",
+    predictions: Predictions | None = None,
+    absent: Mapping[str, str] | None = None,
+    crash: Crash | None = None,
+    without: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+    **facts: float,
+) -> Measurement:
+    """Make a measurement that matches :func:`make_baseline` but for what is given.
+
+    Its accuracy is that of `predictions` unless it is given too.
+    """
+    predictions = predictions or make_predictions()
+    known = {**FACTS, "accuracy": predictions.accuracy, **facts}
+    return Measurement(
+        case=make_case(variant),
+        provenance=make_provenance(**(provenance or {})),
+        facts={name: value for name, value in known.items() if name not in without},
+        predictions=predictions,
+        absent=absent or {},
+        crash=crash,
+    )
+
+
+def make_baseline(
+    *,
+    variant: str = "int8",
+    predictions: Predictions | None = None,
+    without: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+    **facts: float,
+) -> Baseline:
+    """Make the baseline of a case; it matches :func:`make_measurement` but for what is given."""
+    measured = make_measurement(
+        variant=variant, predictions=predictions, without=without, provenance=provenance, **facts
+    )
+    assert measured.provenance is not None
+    assert measured.predictions is not None
+    return Baseline(measured.case, measured.provenance, measured.facts, measured.predictions)
+
+
+def make_finding(metric: str, verdict: Verdict, **fields: Any) -> Finding:
+    """Make a finding on the case that all records here are of."""
+    return Finding(str(make_case()), metric, verdict, **{"fails": False, **fields})

@@ -1,0 +1,58 @@
+"""pytest-benchmark's own options keep working, and so does pytest-xdist."""
+
+import json
+
+import pytest
+
+
+def test_save_keeps_all_facts_in_extra_info(toy_project):
+    """What ``--benchmark-save`` writes holds the facts of every case."""
+    toy_project.write_baselines()
+    assert toy_project.run("--benchmark-save=mine").ret == 0
+    (saved,) = (toy_project.path / ".benchmarks").rglob("*_mine.json")
+    benchmarks = json.loads(saved.read_text())["benchmarks"]
+    facts = {entry["extra_info"]["variant"]: entry["extra_info"] for entry in benchmarks}
+    assert facts.keys() == {"tf", "float32", "int8"}
+    assert {"accuracy", "size_bytes", "latency_ratio"} <= facts["int8"].keys()
+
+
+def test_save_names_the_run_that_the_table_command_prints(toy_project):
+    """The same name leads to the saved run."""
+    toy_project.write_baselines()
+    toy_project.run("--benchmark-save=mine")
+    outcome = toy_project.pytester.run("tinyml-bench", "table", "mine", "--format", "csv")
+    assert outcome.ret == 0
+    outcome.stdout.fnmatch_lines(["*accuracy*toy-net*int8*"])
+
+
+@pytest.mark.parametrize("arguments", [["--benchmark-disable"], ["-n", "2"]], ids=["disabled", "xdist"])
+def test_without_timing_the_rest_is_judged(toy_project, arguments):
+    """Latency is incomparable and says so; accuracy and size are judged, and the run passes."""
+    toy_project.write_baselines()
+    outcome = toy_project.run(*arguments)
+    assert outcome.ret == 0
+    outcome.stdout.fnmatch_lines(["*3 latency figures are incomparable: timing is disabled*"])
+
+
+def test_without_timing_a_regression_still_fails(toy_project):
+    """Also under xdist, where the verdict comes from another process."""
+    toy_project.write_baselines()
+    toy_project.change("int8", size_bytes=2000)
+    outcome = toy_project.run("-n", "2")
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines(["*toy-net-int8 size_bytes: 1000 -> 2000, limit 1010*"])
+
+
+def test_updates_work_under_xdist(toy_project):
+    """The controller writes what its workers measured."""
+    outcome = toy_project.run("-n", "2", "--baseline-update-new")
+    assert outcome.ret == 0
+    assert toy_project.baseline("int8").is_file()
+
+
+def test_benchmark_only_skips_the_others_and_still_judges(toy_project):
+    """``--benchmark-only`` leaves latency, which is a verdict."""
+    toy_project.write_baselines()
+    outcome = toy_project.run("--benchmark-only")
+    assert outcome.ret == 0
+    outcome.assert_outcomes(passed=3, skipped=6)

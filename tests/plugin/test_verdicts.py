@@ -1,0 +1,85 @@
+"""What a run does with each verdict: the exit status and the first line a person reads."""
+
+import pytest
+
+
+def first_failure_line(outcome):
+    """Return the line under the first failure's heading."""
+    lines = outcome.outlines
+    start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
+    return lines[start + 2]
+
+
+def test_an_unchanged_run_passes(toy_project):
+    """Nothing changed, nothing fails."""
+    toy_project.write_baselines()
+    outcome = toy_project.run()
+    assert outcome.ret == 0
+    outcome.assert_outcomes(passed=9)
+
+
+def test_lost_accuracy_fails_and_the_first_line_says_it_all(toy_project):
+    """Case, metric, baseline, value and limit stand in the first line of the failure."""
+    toy_project.write_baselines()
+    toy_project.change("int8", wrong=20)
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    assert first_failure_line(outcome) == "toy-net-int8 accuracy: 0.9000 -> 0.8000, limit 0.8950"
+
+
+def test_a_larger_file_fails(toy_project):
+    """One percent is tolerated, more is not."""
+    toy_project.write_baselines()
+    toy_project.change("int8", size_bytes=1011)
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    assert first_failure_line(outcome) == "toy-net-int8 size_bytes: 1000 -> 1011, limit 1010"
+
+
+def test_a_missing_baseline_fails_and_names_the_command(toy_project):
+    """Without a baseline nothing is judged, and the way out is printed."""
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines(["*pytest benchmarks/ -k toy-net-int8 --baseline-update-new*"])
+
+
+def test_a_crash_fails_alone(toy_project):
+    """The crashed case fails with the signal and the native lines; the others are judged."""
+    toy_project.write_baselines()
+    toy_project.trouble("int8", "crash")
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    outcome.assert_outcomes(passed=6, failed=3)
+    outcome.stdout.fnmatch_lines(["*toy-net-int8*crashed*SIGABRT*", "*F0 check failed*"])
+
+
+def test_an_unused_baseline_fails(toy_project):
+    """A baseline that no case uses is not carried along silently."""
+    toy_project.write_baselines()
+    stray = toy_project.baseline("int4")
+    stray.write_text(toy_project.baseline("int8").read_text())
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines(["*toy-net-int4*unused*"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text[:-40], "not JSON"),
+        (lambda text: "<<<<<<< HEAD\n" + text, "1: a merge conflict"),
+        (lambda text: text.replace('"format": 1', '"format": 99'), "format 99"),
+        (lambda text: text.replace('"size_bytes": 1000', '"size_bytes": "1000"'), "size_bytes"),
+    ],
+    ids=["truncated", "merge conflict", "newer", "wrong type"],
+)
+def test_a_damaged_baseline_is_an_error_and_not_missing(toy_project, damage, words):
+    """The message names file and line, and nothing is created in its place."""
+    toy_project.write_baselines()
+    path = toy_project.baseline("int8")
+    path.write_text(damage(path.read_text()))
+    damaged = path.read_text()
+    outcome = toy_project.run("--baseline-update-new")
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines([f"*int8.json, line *{words}*"])
+    assert path.read_text() == damaged

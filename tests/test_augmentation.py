@@ -1,0 +1,99 @@
+"""Batches are a function of the seed, and augmentation does what the recipe says and no more."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tinyml_bench.augmentation import batches, steps_per_epoch
+from tinyml_bench.datasets import Split
+from tinyml_bench.workloads import Training
+
+
+def make_split(images):
+    """Return images whose label is their number."""
+    count = len(images)
+    return Split("train", images, np.arange(count), tuple(map(str, range(count))))
+
+
+def take(split, training, count):
+    """Return `count` batches, as pixels and label numbers."""
+    stream = batches(split, training, len(split)).as_numpy_iterator()
+    return [(pixels, shares.argmax(axis=1)) for pixels, shares in itertools.islice(stream, count)]
+
+
+@pytest.fixture
+def noise():
+    """Return 8 images that all differ."""
+    generator = np.random.default_rng(0)
+    return make_split(generator.integers(0, 256, (8, 6, 6, 2), dtype=np.uint8))
+
+
+@pytest.fixture
+def dots():
+    """Return 64 black images with one white dot, a little off the middle."""
+    images = np.zeros((64, 9, 9, 1), np.uint8)
+    images[:, 4, 3] = 255
+    return make_split(images)
+
+
+def where(pixels):
+    """Return rows and columns of the dots."""
+    found = np.argwhere(pixels[..., 0] == 255)
+    assert len(found) == len(pixels)
+    return found[:, 1], found[:, 2]
+
+
+def test_the_seed_decides_the_batches(noise):
+    """The same seed gives the same pixels and order; another one does not."""
+
+    def flat(seed):
+        training = Training(epochs=1, batch_size=4, shift=0.3, mirror=True, seed=seed)
+        return np.concatenate([pixels.ravel() for pixels, _ in take(noise, training, 6)])
+
+    assert np.array_equal(flat(1), flat(1))
+    assert not np.array_equal(flat(1), flat(2))
+
+
+def test_an_epoch_shows_every_image_once_in_a_new_order(noise):
+    """Without augmentation, an epoch is a permutation of the images with their own labels."""
+    taken = take(noise, Training(epochs=3, batch_size=4), 6)
+    orders = [np.concatenate([taken[i][1], taken[i + 1][1]]) for i in (0, 2, 4)]
+    assert [sorted(order) for order in orders] == [list(range(8))] * 3
+    assert len({tuple(order) for order in orders}) == 3
+    for pixels, labels in taken:
+        assert pixels.dtype == np.float32
+        assert np.array_equal(pixels, noise.images[labels])
+
+
+def test_augmentation_differs_from_batch_to_batch(dots):
+    """The same images are moved otherwise in the next epoch."""
+    (first, _), (second, _) = take(dots, Training(epochs=1, batch_size=64, shift=0.25), 2)
+    assert not np.array_equal(np.stack(where(first)), np.stack(where(second)))
+
+
+def test_a_shift_is_of_whole_pixels_up_to_its_reach(dots):
+    """0.25 of 9 pixels is 2: every offset from -2 to 2 occurs, along each axis by itself."""
+    ((pixels, _),) = take(dots, Training(epochs=1, batch_size=64, shift=0.25), 1)
+    rows, columns = where(pixels)
+    assert set(rows) == {2, 3, 4, 5, 6}
+    assert set(columns) == {1, 2, 3, 4, 5}
+    assert len(set(zip(rows, columns, strict=True))) > 12
+
+
+def test_about_half_of_the_images_are_mirrored(dots):
+    """A mirrored dot has changed its side and kept its row."""
+    ((pixels, _),) = take(dots, Training(epochs=1, batch_size=64, mirror=True), 1)
+    rows, columns = where(pixels)
+    assert set(rows) == {4}
+    assert set(columns) == {3, 5}
+    assert 16 < np.sum(columns == 5) < 48
+
+
+@pytest.mark.parametrize(("batch_size", "steps", "shown"), [(3, 2, 3), (8, 1, 8), (100, 1, 8)])
+def test_an_epoch_is_made_of_full_batches(noise, batch_size, steps, shown):
+    """What does not fill a batch waits for the next epoch; too few images are one batch."""
+    training = Training(epochs=1, batch_size=batch_size)
+    assert steps_per_epoch(noise, training) == steps
+    ((pixels, _),) = take(noise, training, 1)
+    assert len(pixels) == shown

@@ -1,0 +1,582 @@
+"""Baselines survive the disk, are refused where broken, and rewritten only for a cause."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import math
+import os
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from making import (
+    FACTS,
+    make_baseline,
+    make_case,
+    make_finding,
+    make_measurement,
+    make_predictions,
+    make_provenance,
+)
+
+from tinyml_bench import baselines
+from tinyml_bench.errors import BaselineError
+from tinyml_bench.predictions import pack
+from tinyml_bench.records import Crash, Verdict
+
+CASE = make_case()
+TEXT = baselines.render(make_baseline())
+
+
+def store(folder: Path, text: str = TEXT) -> Path:
+    """Put `text` where the baseline of the test's case belongs, long ago."""
+    path = baselines.path_of(folder, CASE)
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (1, 1))
+    return path
+
+
+def edited(change) -> str:
+    """Return the text of the baseline after `change` was applied to its JSON document."""
+    document = json.loads(TEXT)
+    change(document)
+    return json.dumps(document, indent=1) + "\n"
+
+
+def line_of(text: str, part: str) -> int:
+    """Return the number of the first line of `text` with `part`, from one."""
+    return next(n for n, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def refused(text: str) -> str:
+    """Return the message with which `text` is refused."""
+    with pytest.raises(BaselineError) as caught:
+        baselines.parse(text, CASE, "tiny-cnn/int8.json")
+    return str(caught.value)
+
+
+# -- reading and writing --------------------------------------------------------------------------
+
+
+def test_a_baseline_has_its_place_below_the_folder(tmp_path):
+    """One folder a workload, one file a variant."""
+    assert baselines.path_of(tmp_path, CASE) == tmp_path / "tiny-cnn" / "int8.json"
+
+
+def test_a_baseline_comes_back_as_it_was(tmp_path):
+    """Facts, provenance and every prediction; the source is the file."""
+    path = store(tmp_path)
+    old, new = make_baseline(), baselines.read(tmp_path, CASE)
+    assert (new.case, new.facts, new.provenance) == (old.case, old.facts, old.provenance)
+    assert new.predictions.predicted.tolist() == old.predictions.predicted.tolist()
+    assert new.predictions.correct.tolist() == old.predictions.correct.tolist()
+    assert new.source == str(path)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 1000])
+def test_rendering_what_was_parsed_gives_the_same_bytes(samples):
+    """Else an update without change would not be an empty diff."""
+    odd = make_baseline(predictions=make_predictions(samples, wrong=1), latency_ratio=1 / 3)
+    text = baselines.render(odd)
+    assert baselines.render(baselines.parse(text, CASE, "")) == text
+
+
+def test_the_text_holds_one_fact_a_line_in_a_fixed_order():
+    """A diff shows the fact that changed, whatever the order of measuring."""
+    shuffled = replace(make_baseline(), facts=dict(reversed(FACTS.items())))
+    assert baselines.render(shuffled) == TEXT
+    lines = [line for line in TEXT.splitlines() if any(f'"{name}":' in line for name in FACTS)]
+    assert len(lines) == len(FACTS)
+    assert TEXT.endswith("}\n")
+
+
+def test_a_case_without_file_has_no_baseline(tmp_path):
+    """Neither an empty nor an absent folder is an error."""
+    assert baselines.read(tmp_path, CASE) is None
+    assert baselines.read(tmp_path / "nowhere", CASE) is None
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None], ids=["not UTF-8", "folder"])
+def test_a_file_that_cannot_be_read_is_no_missing_baseline(tmp_path, content):
+    """The message names it and says what to do."""
+    path = baselines.path_of(tmp_path, CASE)
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(BaselineError, match=r"cannot be read.*restore it with git") as caught:
+        baselines.read(tmp_path, CASE)
+    assert str(path) in str(caught.value)
+
+
+def test_stored_cases_are_listed_in_a_stable_order(tmp_path):
+    """Id and file of each; what is no baseline file is not listed."""
+    for name in ("b-b/int8.json", "a-b/tf.json", "a-b/int8.json", "a-b/notes.txt", "top.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert baselines.stored_cases(tmp_path) == [
+        ("a-b-int8", tmp_path / "a-b" / "int8.json"),
+        ("a-b-tf", tmp_path / "a-b" / "tf.json"),
+        ("b-b-int8", tmp_path / "b-b" / "int8.json"),
+    ]
+    assert baselines.stored_cases(tmp_path / "nowhere") == []
+
+
+# -- broken files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marker", ["<<<<<<< HEAD", "=======", ">>>>>>> theirs", "||||||| base"])
+def test_a_merge_marker_is_named_with_its_line(marker):
+    """A conflict that was committed is said to be one."""
+    lines = TEXT.splitlines()
+    lines.insert(5, marker)
+    message = refused("\n".join(lines))
+    assert message.startswith("tiny-cnn/int8.json, line 6: a merge conflict was left in the file")
+    assert "restore it with git" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("not json", 1),
+        (TEXT[:200], TEXT[:200].count("\n") + 1),
+        (TEXT.replace('"facts": {', '"facts": {,'), line_of(TEXT, '"facts"')),
+        (TEXT + "{}", TEXT.count("\n") + 1),
+        ("[" * 200_000, 1),
+        ('{"format": ' + "1" * 100_000 + "}", 1),
+    ],
+    ids=["empty", "text", "cut", "comma", "two documents", "deep", "long number"],
+)
+def test_what_is_not_json_is_named_with_its_line(text, line):
+    """Whatever the parser stumbles over."""
+    message = refused(text)
+    assert message.startswith(f"tiny-cnn/int8.json, line {line}: ")
+    assert "restore it with git" in message
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"text"'])
+def test_json_that_is_no_object_is_refused(text):
+    """It was never a baseline."""
+    assert "line 1: expected a JSON object" in refused(text)
+
+
+@pytest.mark.parametrize("version", [0, -1, 2, 99])
+def test_an_unknown_format_is_refused_by_its_number(version):
+    """A file of a later version says that an upgrade reads it."""
+    text = edited(lambda document: document.update(format=version))
+    message = refused(text)
+    assert f"line {line_of(text, 'format')}: has format {version}, " in message
+    assert "reads up to 1: upgrade it" in message
+
+
+def test_an_older_format_is_upgraded_step_by_step(monkeypatch):
+    """Each step has a named function, and a reader applies as many as it takes."""
+
+    def from_minus_1(document):
+        return {**document, "format": 0, "provenance": document["origin"]}
+
+    def from_0(document):
+        return {**document, "format": 1, "case": str(CASE)}
+
+    monkeypatch.setattr(baselines, "_UPGRADES", {-1: from_minus_1, 0: from_0})
+    document = json.loads(TEXT)
+    document.update(format=-1, origin=document.pop("provenance"), case="old")
+    upgraded = baselines.parse(json.dumps(document), CASE, "")
+    assert baselines.render(upgraded) == TEXT
+
+
+PATHS = [
+    ("format",),
+    ("case",),
+    ("facts",),
+    ("provenance",),
+    ("provenance", "toolchain"),
+    ("provenance", "runtime"),
+    ("provenance", "cpu"),
+    ("provenance", "dataset_sha256"),
+    ("provenance", "checkpoint_sha256"),
+    ("predictions",),
+    ("predictions", "samples"),
+    ("predictions", "predicted"),
+    ("predictions", "correct"),
+]
+EVERY_KEY = pytest.mark.parametrize("path", PATHS, ids=".".join)
+
+
+def table_at(document, path):
+    """Return the table that holds the last key of `path`."""
+    for key in path[:-1]:
+        document = document[key]
+    return document
+
+
+@EVERY_KEY
+def test_a_missing_key_is_named(path):
+    """Every key of the format is needed."""
+    message = refused(edited(lambda document: table_at(document, path).pop(path[-1])))
+    assert f"lacks '{path[-1]}'" in message
+
+
+@EVERY_KEY
+@pytest.mark.parametrize("value", [None, True, 1.5, []], ids=str)
+def test_a_value_of_the_wrong_type_is_named_with_its_line(path, value):
+    """With what came and what was expected; true is no number."""
+    text = edited(lambda document: table_at(document, path).update({path[-1]: value}))
+    message = refused(text)
+    line = line_of(text, f'"{path[-1]}"')
+    assert f"line {line}: '{path[-1]}' is {value!r}, expected " in message
+
+
+@pytest.mark.parametrize("value", ["0.9", None, True, [0.9], {}], ids=str)
+def test_a_fact_is_a_number(value):
+    """A quoted number is none."""
+    text = edited(lambda document: document["facts"].update(size_bytes=value))
+    assert f"line {line_of(text, 'size_bytes')}: 'size_bytes' is " in refused(text)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 400])
+@pytest.mark.parametrize("name", FACTS)
+def test_a_fact_is_finite(name, value):
+    """An endless size would be a limit that nothing exceeds."""
+    text = re.sub(rf'"{name}": [^,\n]+', f'"{name}": {value}', TEXT, count=1)
+    assert f"line {line_of(text, name)}: " in refused(text)
+
+
+def test_an_unknown_fact_is_refused():
+    """A misspelled name would else be a metric that is missing."""
+    text = edited(lambda document: document["facts"].update(acuracy=0.9))
+    assert f"line {line_of(text, 'acuracy')}: has an unknown fact 'acuracy'" in refused(text)
+
+
+def test_a_toolchain_is_text():
+    """A version number that lost its quotes is refused."""
+    text = edited(lambda document: document["provenance"]["toolchain"].update(python=3.11))
+    assert f"line {line_of(text, 'python')}: 'python' is 3.11, expected str" in refused(text)
+
+
+def test_a_file_of_another_case_is_refused():
+    """A file that was copied would else gate the wrong model."""
+    text = edited(lambda document: document.update(case="tiny-cnn-int16x8"))
+    message = refused(text)
+    assert "line 3: holds case 'tiny-cnn-int16x8', expected 'tiny-cnn-int8'" in message
+
+
+@pytest.mark.parametrize("accuracy", [0.8999, 0.91, 0, 1])
+def test_an_accuracy_edited_by_hand_is_refused(accuracy):
+    """The stored predictions tell what it was."""
+    text = edited(lambda document: document["facts"].update(accuracy=accuracy))
+    message = refused(text)
+    assert f"line {line_of(text, 'accuracy')}: states accuracy {accuracy} " in message
+    assert "accuracy 0.9: it was edited by hand" in message
+
+
+@pytest.mark.parametrize("key", ["predicted", "correct"])
+@pytest.mark.parametrize("damage", ["AAAA", "no base64!", "é"])
+def test_damaged_predictions_are_named_with_their_line(key, damage):
+    """Which of the two, and what is wrong."""
+    text = edited(lambda document: document["predictions"].update({key: damage}))
+    assert f"line {line_of(text, key)}: '{key}' is damaged" in refused(text)
+
+
+@pytest.mark.parametrize("samples", [-1, 0, 999, 1001, 10**9])
+def test_a_wrong_number_of_images_is_refused(samples):
+    """Also one for which no memory would be enough."""
+    text = edited(lambda document: document["predictions"].update(samples=samples))
+    assert refused(text).startswith("tiny-cnn/int8.json, line ")
+
+
+@pytest.mark.parametrize("key", ["predicted", "correct"])
+def test_a_stream_that_would_fill_the_memory_is_refused(key):
+    """Fifty megabytes of zeros are not unpacked for a thousand images."""
+    bomb = base64.b64encode(zlib.compress(bytes(50_000_000), 9)).decode()
+    text = edited(lambda document: document["predictions"].update({key: bomb}))
+    assert f"'{key}' holds more than " in refused(text)
+
+
+# -- from a measurement ---------------------------------------------------------------------------
+
+
+def test_only_what_means_something_elsewhere_is_stored():
+    """Absolute times and memory are reported, never stored."""
+    measured = make_measurement(latency_ns=1e6, split_seconds=3.5, peak_memory_bytes=1e7)
+    assert baselines.from_measurement(measured).facts == FACTS
+
+
+@pytest.mark.parametrize("missing", ["provenance", "predictions"])
+def test_a_measurement_without_predictions_or_place_cannot_be_stored(missing):
+    """There is nothing to compare with later."""
+    with pytest.raises(BaselineError, match="tiny-cnn-int8: nothing was measured"):
+        baselines.from_measurement(replace(make_measurement(), **{missing: None}))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_figure_that_is_not_finite_cannot_be_stored(tmp_path, value):
+    """The update says so and writes nothing."""
+    with pytest.raises(BaselineError, match="tiny-cnn-int8: latency_ratio is"):
+        baselines.update(tmp_path, make_measurement(latency_ratio=value), [], rewrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- updating -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_a_missing_baseline_is_created(tmp_path, rewrite):
+    """With all its facts, and what it holds is what was measured."""
+    change = baselines.update(tmp_path, make_measurement(), [], rewrite=rewrite)
+    path = tmp_path / "tiny-cnn" / "int8.json"
+    assert (change.path, change.created, change.flips) == (path, True, 0)
+    assert set(change.facts) == {(name, None, value) for name, value in FACTS.items()}
+    assert path.read_text() == TEXT
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_an_update_without_change_touches_nothing(tmp_path, rewrite):
+    """Neither the bytes nor the time of the file."""
+    path = store(tmp_path)
+    assert baselines.update(tmp_path, make_measurement(), [], rewrite=rewrite) is None
+    assert path.read_text() == TEXT
+    assert path.stat().st_mtime == 1
+
+
+def test_a_newer_toolchain_alone_is_no_change(tmp_path):
+    """Every machine would else rewrite every file."""
+    path = store(tmp_path)
+    newer = make_measurement(provenance={"toolchain": {"python": "3.13.0"}})
+    assert baselines.update(tmp_path, newer, [], rewrite=True) is None
+    assert path.stat().st_mtime == 1
+
+
+def test_rewriting_lists_old_and_new(tmp_path):
+    """Each fact that changed, how many predictions did, and the new place."""
+    path = store(tmp_path)
+    newer = make_measurement(
+        predictions=make_predictions(wrong=120),
+        size_bytes=150_000,
+        provenance={"toolchain": {"python": "3.13.0"}},
+    )
+    change = baselines.update(tmp_path, newer, [], rewrite=True)
+    assert (change.path, change.created, change.flips) == (path, False, 20)
+    assert change.facts == (("accuracy", 0.9, 0.88), ("size_bytes", 200_000, 150_000))
+    assert baselines.read(tmp_path, CASE).provenance.toolchain == {"python": "3.13.0"}
+
+
+def test_a_fact_that_is_gone_is_dropped_on_rewriting(tmp_path):
+    """It is listed with what it was."""
+    store(tmp_path)
+    change = baselines.update(tmp_path, make_measurement(without=("agreement",)), [], rewrite=True)
+    assert change.facts == (("agreement", 0.97, None),)
+    assert "agreement" not in baselines.read(tmp_path, CASE).facts
+
+
+def test_flipped_predictions_are_a_change_even_at_one_accuracy(tmp_path):
+    """The stored labels are compared image by image later."""
+    store(tmp_path)
+    shifted = make_measurement(predictions=make_predictions(first=10))
+    change = baselines.update(tmp_path, shifted, [], rewrite=True)
+    assert (change.facts, change.flips) == ((), 20)
+
+
+def test_the_same_figures_on_other_images_are_a_change(tmp_path):
+    """Else the case would stay incomparable after the update that is to settle it."""
+    store(tmp_path)
+    moved = make_measurement(provenance={"dataset_sha256": "e" * 64})
+    assert baselines.update(tmp_path, moved, [], rewrite=True).facts == ()
+    assert baselines.read(tmp_path, CASE).provenance.dataset_sha256 == "e" * 64
+    assert baselines.update(tmp_path, moved, [], rewrite=True) is None
+
+
+def test_without_rewriting_a_changed_fact_stays(tmp_path):
+    """--baseline-update-new hides no regression."""
+    path = store(tmp_path)
+    worse = make_measurement(predictions=make_predictions(wrong=500), size_bytes=1e9)
+    assert baselines.update(tmp_path, worse, [], rewrite=False) is None
+    assert path.stat().st_mtime == 1
+
+
+def test_without_rewriting_a_missing_fact_is_added(tmp_path):
+    """The others stay, changed or not."""
+    store(tmp_path, baselines.render(make_baseline(without=("latency_ratio",))))
+    newer = make_measurement(latency_ratio=0.6, size_bytes=1e9)
+    change = baselines.update(tmp_path, newer, [], rewrite=False)
+    assert change.facts == (("latency_ratio", None, 0.6),)
+    assert baselines.read(tmp_path, CASE).facts == {**FACTS, "latency_ratio": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("latency_ratio", {"provenance": {"cpu": "another"}}),
+        ("latency_ratio", {"provenance": {"runtime": "another"}}),
+        ("agreement", {"provenance": {"dataset_sha256": "e" * 64}}),
+        ("size_bytes", {"provenance": {"checkpoint_sha256": "f" * 64}}),
+        ("agreement", {"predictions": make_predictions(300)}),
+        ("agreement", {"predictions": make_predictions(2000)}),
+    ],
+)
+def test_a_fact_from_elsewhere_is_not_added(tmp_path, name, changes):
+    """A file states one place for all its facts; the message names the fact and the way out."""
+    path = store(tmp_path, baselines.render(make_baseline(without=(name,))))
+    with pytest.raises(
+        BaselineError, match=rf"{name} cannot be added.*--baseline-update$"
+    ) as error:
+        baselines.update(tmp_path, make_measurement(**changes), [], rewrite=False)
+    assert str(path) in str(error.value)
+    assert path.stat().st_mtime == 1
+
+
+def test_a_size_is_added_from_another_processor_or_fewer_images(tmp_path):
+    """Neither decides it."""
+    store(tmp_path, baselines.render(make_baseline(without=("gzip_bytes",))))
+    newer = make_measurement(predictions=make_predictions(300), provenance={"cpu": "another"})
+    change = baselines.update(tmp_path, newer, [], rewrite=False)
+    assert change.facts == (("gzip_bytes", None, FACTS["gzip_bytes"]),)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.MATCHED, Verdict.INCOMPARABLE, None])
+def test_a_noisy_figure_that_still_describes_the_case_is_kept(tmp_path, verdict):
+    """A ratio that moved within its tolerance, or was not judged, makes no diff."""
+    path = store(tmp_path)
+    findings = [make_finding("latency_ratio", verdict)] if verdict else []
+    moved = make_measurement(latency_ratio=0.55)
+    assert baselines.update(tmp_path, moved, findings, rewrite=True) is None
+    assert path.stat().st_mtime == 1
+
+
+def test_a_noisy_figure_is_kept_where_timing_is_disabled(tmp_path):
+    """A run without timing forgets no latency."""
+    store(tmp_path)
+    untimed = make_measurement(without=("latency_ratio",), size_bytes=1000)
+    change = baselines.update(tmp_path, untimed, [], rewrite=True)
+    assert change.facts == (("size_bytes", 200_000, 1000),)
+    assert baselines.read(tmp_path, CASE).facts["latency_ratio"] == 0.5
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REGRESSED, Verdict.IMPROVED])
+def test_a_noisy_figure_that_no_longer_holds_is_replaced(tmp_path, verdict):
+    """For the worse or for the better."""
+    store(tmp_path)
+    moved = make_measurement(latency_ratio=1.5)
+    change = baselines.update(
+        tmp_path, moved, [make_finding("latency_ratio", verdict)], rewrite=True
+    )
+    assert change.facts == (("latency_ratio", 0.5, 1.5),)
+
+
+def test_a_quiet_figure_is_replaced_whatever_its_verdict(tmp_path):
+    """A size within its tolerance is still not the size."""
+    store(tmp_path)
+    matched = [make_finding("size_bytes", Verdict.MATCHED)]
+    change = baselines.update(tmp_path, make_measurement(size_bytes=200_001), matched, rewrite=True)
+    assert change.facts == (("size_bytes", 200_000, 200_001),)
+
+
+@pytest.mark.parametrize("field", ["cpu", "runtime"])
+def test_a_noisy_figure_from_another_place_is_replaced(tmp_path, field):
+    """The file names the place of its latency, so the two go together."""
+    store(tmp_path)
+    moved = make_measurement(latency_ratio=0.55, provenance={field: "another"})
+    change = baselines.update(tmp_path, moved, [], rewrite=True)
+    assert change.facts == (("latency_ratio", 0.5, 0.55),)
+    assert getattr(baselines.read(tmp_path, CASE).provenance, field) == "another"
+
+
+def test_a_noisy_figure_from_another_place_is_dropped_where_timing_is_disabled(tmp_path):
+    """A ratio of one processor must not be said to be of another."""
+    store(tmp_path)
+    untimed = make_measurement(without=("latency_ratio",), provenance={"cpu": "another"})
+    change = baselines.update(tmp_path, untimed, [], rewrite=True)
+    assert change.facts == (("latency_ratio", 0.5, None),)
+
+
+def test_fewer_images_do_not_replace_more(tmp_path):
+    """A quick run must not shrink the baseline; the message names both numbers and the option."""
+    path = store(tmp_path)
+    fewer = make_measurement(predictions=make_predictions(300))
+    with pytest.raises(BaselineError, match=r"holds 1000 images.* 300; .*--tinyml-samples"):
+        baselines.update(tmp_path, fewer, [], rewrite=True)
+    assert path.stat().st_mtime == 1
+
+
+def test_more_images_replace_fewer(tmp_path):
+    """A full run may complete what a quick one began."""
+    few = make_baseline(predictions=make_predictions(300, wrong=30))
+    store(tmp_path, baselines.render(few))
+    assert baselines.update(tmp_path, make_measurement(), [], rewrite=True) is not None
+    assert baselines.read(tmp_path, CASE).predictions.samples == 1000
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+@pytest.mark.parametrize(
+    "measurement",
+    [
+        make_measurement(crash=Crash("evaluation", "killed by SIGABRT")),
+        replace(make_measurement(), predictions=None),
+    ],
+    ids=["crashed", "without predictions"],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_was_not_measured_changes_nothing(tmp_path, measurement, rewrite, stored):
+    """A crash neither creates a baseline nor deletes one."""
+    if stored:
+        store(tmp_path)
+    assert baselines.update(tmp_path, measurement, [], rewrite=rewrite) is None
+    assert len(list(tmp_path.rglob("*.json"))) == stored
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_a_damaged_baseline_is_not_overwritten(tmp_path, rewrite):
+    """Whoever broke it has to say what is to become of it."""
+    path = store(tmp_path, "<<<<<<< HEAD\n" + TEXT)
+    with pytest.raises(BaselineError, match="line 1: a merge conflict"):
+        baselines.update(tmp_path, make_measurement(), [], rewrite=rewrite)
+    assert path.read_text().startswith("<<<<<<< HEAD")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, "Read-only file system"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda error: error.strerror,
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch, error, stored):
+    """The file, the reason and the option; the old content stays and no other file is left."""
+    if stored:
+        store(tmp_path)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(BaselineError, match=f"{error.strerror}.*--tinyml-baselines") as caught:
+        baselines.update(tmp_path, make_measurement(size_bytes=1), [], rewrite=True)
+    path = baselines.path_of(tmp_path, CASE)
+    assert str(path) in str(caught.value)
+    assert [entry for entry in tmp_path.rglob("*") if entry.is_file()] == [path] * stored
+    assert not stored or path.read_text() == TEXT
+
+
+def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
+    """Without any injected fault."""
+    (tmp_path / "baselines").write_text("")
+    with pytest.raises(BaselineError, match="baselines"):
+        baselines.update(tmp_path / "baselines", make_measurement(), [], rewrite=True)
+
+
+def test_what_was_created_matches_in_the_next_run(tmp_path):
+    """Through the disk and back nothing is lost that a gate looks at."""
+    baselines.update(tmp_path, make_measurement(), [], rewrite=False)
+    stored = baselines.read(tmp_path, CASE)
+    assert stored.facts == FACTS
+    assert stored.provenance == make_provenance()
+    assert stored.predictions.flips(make_predictions()).size == 0
+    assert len(pack(stored.predictions.predicted)) < 1000

@@ -1,0 +1,91 @@
+"""A model card survives JSON, a broken one is refused, and the committed one is true."""
+
+import dataclasses
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tinyml_bench import checkpoints
+from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.errors import CheckpointError
+from tinyml_bench.models import count_macs, make_custom
+from tinyml_bench.workloads import WORKLOADS
+
+COMMITTED = Path(__file__).parent.parent / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
+
+CARD = ModelCard(
+    workload="toy-net",
+    command="tinyml-bench train toy-net",
+    created="2026-01-31T12:00:00+00:00",
+    recipe={"epochs": 2, "mirror": True},
+    parameters=10,
+    macs=20,
+    split_sizes={"train": 3},
+    split_sha256={"train": "ab"},
+    toolchain={"python": "3.11.7"},
+    cpu="x86_64",
+    threads=2,
+    training_seconds=1.5,
+    best_epoch=2,
+    validation_accuracy=0.75,
+    test_accuracy=0.7,
+    checkpoint_sha256="cd",
+    checkpoint_bytes=40,
+)
+
+
+def changed(**fields):
+    """Return the card's JSON with some fields replaced, or left out where ``None``."""
+    content = json.loads(CARD.to_json()) | fields
+    return json.dumps({name: value for name, value in content.items() if value is not None})
+
+
+def test_a_card_survives_json():
+    """What is written is read, and the text ends with a line break."""
+    text = CARD.to_json()
+    assert ModelCard.from_json(text) == CARD
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{\n"format": 1,\n<<<<<<< ours', r"toy\.json:3 is no JSON"),
+        ("[]", "no model card of format 1"),
+        (changed(format=2), "no model card of format 1"),
+        (changed(macs=None), "lacks, or should not have, macs;"),
+        (changed(colour="red"), "lacks, or should not have, colour;"),
+        (changed(test_accuracy="high", threads=True), "no fit value in threads, test_accuracy;"),
+        (changed(recipe=[]), "no fit value in recipe;"),
+    ],
+)
+def test_a_broken_card_is_refused(text, message):
+    """The message names the file and what is wrong with it."""
+    with pytest.raises(CheckpointError, match=message):
+        ModelCard.from_json(text, "toy.json")
+
+
+def test_the_card_lies_beside_its_checkpoint():
+    """Only the suffix differs."""
+    assert card_path(Path("a/b-c.npz")) == Path("a/b-c.json")
+
+
+def test_the_committed_card_is_true_of_the_committed_checkpoint():
+    """Hash, size, parameters and multiplications are those of the file and the network."""
+    card = ModelCard.from_json(card_path(COMMITTED).read_text(encoding="utf-8"))
+    model = make_custom((28, 28, 1), 10)
+    checkpoints.load_into(model, COMMITTED)
+    assert card.checkpoint_sha256 == checkpoints.sha256(COMMITTED)
+    assert card.checkpoint_bytes == COMMITTED.stat().st_size <= 2_000_000
+    assert (card.parameters, card.macs) == (model.count_params(), count_macs(model))
+    assert card.test_accuracy >= 0.925
+
+
+def test_the_committed_recipe_is_the_registered_one(monkeypatch):
+    """Whoever runs the card's command trains with the card's recipe."""
+    monkeypatch.setattr(WORKLOADS, "_entries", {})
+    runpy.run_path(str(COMMITTED.parent.parent / "workloads.py"))
+    card = ModelCard.from_json(card_path(COMMITTED).read_text(encoding="utf-8"))
+    assert card.recipe == dataclasses.asdict(WORKLOADS[card.workload].training)

@@ -1,0 +1,122 @@
+"""Tolerances turn a baseline into a limit, and a project may set its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinyml_bench.errors import UsageError
+from tinyml_bench.policy import Policy, Tolerance
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "baseline", "better", "limit"),
+    [
+        (Tolerance(absolute=0.005), 0.9231, "higher", 0.9181),
+        (Tolerance(absolute=0.005), 0.01, "lower", 0.015),
+        (Tolerance(relative=0.01), 200_000, "lower", 202_000),
+        (Tolerance(relative=0.01), 0.5, "higher", 0.495),
+        (Tolerance(relative=1.0), 0.42, "lower", 0.84),
+        (Tolerance(absolute=1, relative=0.1), 100, "lower", 111),
+        (Tolerance(relative=0.5), -0.01, "lower", -0.005),
+        (Tolerance(relative=0.5), -0.01, "higher", -0.015),
+        (Tolerance(), 0.5, "higher", 0.5),
+    ],
+)
+def test_the_limit_is_worse_than_the_baseline_by_the_tolerance(tolerance, baseline, better, limit):
+    """Absolute and relative parts add up; a share is of the baseline's size, not its sign."""
+    assert tolerance.limit(baseline, better) == limit
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "baseline", "better", "gain"),
+    [
+        (Tolerance(absolute=0.005), 0.9231, "higher", 0.9281),
+        (Tolerance(absolute=0.005), 0.01, "lower", 0.005),
+        (Tolerance(relative=0.01), 202_000, "lower", 200_000),
+        (Tolerance(relative=1.0), 0.42, "lower", 0.21),
+        (Tolerance(relative=0.5), 0.4, "higher", 0.6),
+    ],
+)
+def test_the_gain_is_better_than_the_baseline_by_the_tolerance(tolerance, baseline, better, gain):
+    """What may double has improved where it halved."""
+    assert tolerance.gain(baseline, better) == gain
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize("baseline", [-0.02, 0.0, 0.3])
+@pytest.mark.parametrize("tolerance", [Tolerance(), Tolerance(0.01), Tolerance(relative=3.0)])
+def test_limit_and_gain_enclose_the_baseline(tolerance, baseline, better):
+    """A value that did not change is within both, whatever its sign and the tolerance."""
+    low, high = sorted([tolerance.limit(baseline, better), tolerance.gain(baseline, better)])
+    assert low <= baseline <= high
+
+
+@pytest.mark.parametrize(
+    ("value", "tolerance"),
+    [
+        (0, Tolerance()),
+        (0.25, Tolerance(absolute=0.25)),
+        (3, Tolerance(absolute=3.0)),
+        ("2%", Tolerance(relative=0.02)),
+        (" 0.5 % ", Tolerance(relative=0.005)),
+        ("0%", Tolerance()),
+    ],
+)
+def test_a_tolerance_is_a_number_or_a_share(value, tolerance):
+    """Numbers are absolute, percentages are of the baseline."""
+    assert Tolerance.parse("accuracy", value) == tolerance
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        -0.1,
+        -1,
+        float("nan"),
+        float("inf"),
+        10**400,
+        True,
+        None,
+        [],
+        {},
+        "",
+        "2",
+        "%",
+        "-2%",
+        "nan%",
+        "1e3%",
+        "2%%",
+        "9" * 400 + "%",
+    ],
+    ids=lambda value: str(value)[:9],
+)
+def test_anything_else_is_no_tolerance(value):
+    """An endless or senseless tolerance would be a gate that never fails."""
+    with pytest.raises(UsageError, match=r"tolerance of 'accuracy' is .*expected a number"):
+        Tolerance.parse("accuracy", value)
+
+
+def test_an_override_replaces_one_tolerance_and_keeps_the_others():
+    """The defaults themselves stay as they are."""
+    policy = Policy().with_overrides({"size_bytes": "3%"})
+    assert policy.tolerances["size_bytes"] == Tolerance(relative=0.03)
+    assert policy.tolerances["accuracy"] == Policy().tolerances["accuracy"]
+    assert Policy().tolerances["size_bytes"] == Tolerance(relative=0.01)
+
+
+@pytest.mark.parametrize("name", ["acuracy", "latency_ns", ""])
+def test_only_gated_metrics_have_a_tolerance(name):
+    """A misspelled or ungated name is an error, for else its gate would stay as it was."""
+    with pytest.raises(UsageError, match="unknown gated metric"):
+        Policy().with_overrides({name: 0.1})
+
+
+def test_a_misspelled_metric_gets_a_hint():
+    """The nearest gated metric is suggested."""
+    with pytest.raises(UsageError, match="did you mean 'accuracy'"):
+        Policy().with_overrides({"acuracy": 0.1})
+
+
+def test_only_latency_may_be_incomparable_by_default():
+    """Accuracy and size run everywhere, so a run without them is no pass."""
+    assert Policy().may_be_incomparable == {"latency_ratio"}

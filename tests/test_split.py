@@ -1,0 +1,116 @@
+"""A split holds what every model is fed, so it checks what it is given."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyml_bench.datasets.split import Split
+
+IMAGES = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3, 1)
+LABELS = np.array([0, 1, 1, 0])
+IDS = ("a", "b", "c", "d")
+
+
+def make(**changes: Any) -> Split:
+    """Return a split of four images, with `changes` to its parts."""
+    return Split(**{"name": "test", "images": IMAGES, "labels": LABELS, "ids": IDS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "dev"}, "train, validation, calibration, test, not 'dev'"),
+        ({"images": IMAGES[..., 0]}, r"add the channel axis with images\[\.\.\., None\]"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0], "ids": ()}, "nothing empty"),
+        ({"images": IMAGES / np.float32(255)}, r"raw uint8 pixels in \[0, 255\], got float32"),
+        ({"labels": LABELS[:3]}, r"labels must be \(4,\) integers.*got \(3,\)"),
+        ({"labels": np.eye(4, dtype=int)}, r"got \(4, 4\)"),
+        ({"labels": LABELS * 1.0}, "got .* float64"),
+        ({"labels": LABELS - 1}, "class indices from 0, got -1"),
+        ({"ids": IDS[:2]}, "expected 4 ids, one per image, got 2"),
+        ({"ids": ("a", "b", "c", "b")}, "'b' comes more than once"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> None:
+    """Each wrong part gives an error that names what was expected and what came."""
+    with pytest.raises(ValueError, match=said):
+        make(**changes)
+
+
+def test_any_integer_labels_become_int64() -> None:
+    """Labels as files store them, uint8, are converted."""
+    split = make(labels=LABELS.astype(np.uint8))
+    assert split.labels.dtype == np.int64
+    assert split.labels.tolist() == [0, 1, 1, 0]
+
+
+def test_content_cannot_be_changed_in_place() -> None:
+    """A split's arrays are read-only, while the caller's own stay writable."""
+    images = IMAGES.copy()
+    split = make(images=images)
+    with pytest.raises(ValueError, match="read-only"):
+        split.images[0] = 0
+    images[0] = 7
+    assert images.flags.writeable
+
+
+def test_the_hash_is_of_shape_type_images_and_labels() -> None:
+    """The hash is what an independent computation over these four gives."""
+    expected = hashlib.sha256(
+        b"(4, 2, 3, 1) uint8" + IMAGES.tobytes() + np.array(LABELS, "<i8").tobytes()
+    )
+    assert make().sha256 == expected.hexdigest()
+    assert make(ids=("e", "f", "g", "h")).sha256 == make().sha256
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": IMAGES.reshape(4, 3, 2, 1)},
+        {"images": 255 - IMAGES},
+        {"labels": 1 - LABELS},
+        {"images": IMAGES[:3], "labels": LABELS[:3], "ids": IDS[:3]},
+    ],
+    ids=["shape", "pixels", "labels", "length"],
+)
+def test_other_content_has_another_hash(changes: dict[str, Any]) -> None:
+    """Shape, pixels, labels and length each change the hash."""
+    assert make(**changes).sha256 != make().sha256
+
+
+def test_the_hash_sees_values_not_memory_layout() -> None:
+    """A strided view hashes like its contiguous copy."""
+    assert make(images=np.asfortranarray(IMAGES)).sha256 == make().sha256
+
+
+def test_a_prefix_is_the_first_images() -> None:
+    """A smaller sample starts like the larger one and has its own hash."""
+    whole = make()
+    assert whole.sha256
+    two = whole.prefix(2)
+    assert (len(two), two.name, two.ids) == (2, "test", ("a", "b"))
+    assert two.sha256 == make(images=IMAGES[:2], labels=LABELS[:2], ids=IDS[:2]).sha256
+
+
+def test_a_prefix_may_ask_for_more_than_there_is() -> None:
+    """Asking for more images than there are gives them all."""
+    whole = make()
+    assert whole.prefix(5) is whole
+
+
+def test_an_empty_prefix_is_refused() -> None:
+    """A sample of no image would judge nothing."""
+    with pytest.raises(ValueError, match="at least 1 image, got 0"):
+        make().prefix(0)
+
+
+def test_a_split_reaches_worker_processes() -> None:
+    """Pickling keeps content and hash."""
+    copy = pickle.loads(pickle.dumps(make()))  # noqa: S301 - our own bytes
+    assert copy.sha256 == make().sha256
+    assert copy.ids == IDS

@@ -1,0 +1,201 @@
+"""Training gives the same bytes again, chooses without the test split, and loses nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyml_bench import checkpoints, epochs, training
+from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.datasets import DATASETS, Split, dataset
+from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.models import Stage, make_custom
+from tinyml_bench.workloads import Training, Workload
+
+SIZES = {"train": 64, "validation": 20, "test": 10}
+RECIPE = Training(epochs=2, batch_size=16, label_smoothing=0.1, shift=0.15, mirror=True, seed=7)
+
+# Deterministic TensorFlow cannot be undone, so real training has a process of its own.
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_training as given
+from tinyml_bench import training
+given.register()
+print(training.run(given.make_workload(epochs=int(sys.argv[3])), Path(sys.argv[2])))
+"""
+
+
+def load(name):
+    """Return a split of 8x8 images in two classes: bright above, or bright below."""
+    generator = np.random.default_rng(list(SIZES).index(name))
+    labels = np.arange(SIZES[name]) % 2
+    images = generator.integers(0, 100, (len(labels), 8, 8, 1), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4 * label : 4 * label + 4] += 120
+    return Split(name, images, labels, tuple(f"{name}-{number}" for number in range(len(labels))))
+
+
+def register():
+    """Make the images known as dataset `stripes`."""
+    dataset("stripes", class_names=("above", "below"))(load)
+
+
+def build():
+    """Return a network for them."""
+    return make_custom((8, 8, 1), 2, stages=(Stage(4, pool=2), Stage(8)))
+
+
+def make_workload(checkpoint=None, recipe=RECIPE, build=build, epochs=None):
+    """Return the workload `stripes-net`."""
+    if epochs is not None:
+        recipe = Training(epochs=epochs, batch_size=16, shift=0.15, seed=7)
+    return Workload("stripes", "net", build, checkpoint, recipe)
+
+
+def start(path, epochs=2):
+    """Start a training in a process of its own."""
+    here = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, here, str(path), str(epochs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return two checkpoints that two processes trained at the same time, and what they wrote."""
+    paths = [tmp_path_factory.mktemp(name) / "stripes-net.npz" for name in ("first", "second")]
+    processes = [start(path) for path in paths]
+    written = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], written
+    return paths, written
+
+
+@pytest.fixture
+def stripes(monkeypatch):
+    """Register the images, and keep this process as undetermined as it was."""
+    restore = DATASETS.snapshot()
+    register()
+    monkeypatch.setattr(training, "_make_reproducible", lambda _seed: 1)
+    yield
+    restore()
+
+
+def read_card(path):
+    """Return the card beside the checkpoint `path`."""
+    return ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
+
+
+def test_two_processes_train_the_same_bytes(trained):
+    """Two trainings at once on one machine end in the same checkpoint."""
+    first, second = trained[0]
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_trained_network_is_loaded_from_its_checkpoint(trained):
+    """The checkpoint gives the accuracy that the card states, for the weights that it names."""
+    (path, _), _ = trained
+    card = read_card(path)
+    model = checkpoints.load_model(make_workload(path))
+    assert epochs.accuracy(model, load("validation")) == card.validation_accuracy
+    assert epochs.accuracy(model, load("test")) == card.test_accuracy
+    assert checkpoints.sha256(path) == card.checkpoint_sha256
+
+
+def test_the_card_says_where_the_checkpoint_comes_from(trained):
+    """Recipe, seed, data, threads and the command are on the card."""
+    (path, _), _ = trained
+    card = read_card(path)
+    assert card.workload == "stripes-net"
+    assert card.command == "tinyml-bench train stripes-net"
+    assert (card.recipe["seed"], card.recipe["epochs"]) == (7, 2)
+    assert card.split_sizes == SIZES
+    assert card.split_sha256 == {name: load(name).sha256 for name in SIZES}
+    assert card.threads == training.THREADS
+    assert card.parameters == build().count_params()
+    assert {"python", "tensorflow", "tf-keras"} <= card.toolchain.keys()
+    assert card.best_epoch in {1, 2}
+
+
+def test_a_run_writes_nothing_but_its_progress(trained):
+    """Standard error has a line an epoch and none of TensorFlow's; the summary is on the other."""
+    (path, _), ((summary, progress), _) = trained
+    assert [line.split(":")[0] for line in progress.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    assert summary.startswith("stripes-net: ")
+    assert f"wrote {path}" in summary
+
+
+def test_an_interrupted_training_keeps_the_previous_checkpoint(tmp_path):
+    """After Ctrl-C the old file stands alone and untouched, and the last line says so."""
+    path = tmp_path / "stripes-net.npz"
+    path.write_bytes(b"previous")
+    with start(path, epochs=1000) as process:
+        lines = [process.stderr.readline()]
+        process.send_signal(signal.SIGINT)
+        lines += process.stderr.readlines()
+    assert process.returncode != 0
+    assert f"interrupted: {path} is as it was\n" in lines
+    assert path.read_bytes() == b"previous"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("stripes")
+def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
+    """Validation is measured after each epoch; test only then, and with the kept weights."""
+    measured = []
+
+    def recorded(model, split):
+        measured.append((split.name, model.get_weights()))
+        return {"validation": [0.9, 0.1], "test": [0, 0, 0.4]}[split.name][len(measured) - 1]
+
+    monkeypatch.setattr(epochs, "accuracy", recorded)
+    monkeypatch.setattr(training, "accuracy", recorded)
+    card = training.train(make_workload(tmp_path / "net.npz"))
+    assert [name for name, _ in measured] == ["validation", "validation", "test"]
+    assert all(map(np.array_equal, measured[0][1], measured[2][1]))
+    assert (card.best_epoch, card.validation_accuracy, card.test_accuracy) == (1, 0.9, 0.4)
+
+
+@pytest.mark.usefixtures("stripes")
+def test_a_given_output_spares_the_own_checkpoint(tmp_path):
+    """With an output, nothing is written to where the workload's checkpoint is."""
+    own, other = tmp_path / "own.npz", tmp_path / "deep" / "other.npz"
+    training.train(make_workload(own, Training(epochs=1, batch_size=16)), output=other)
+    assert sorted(tmp_path.rglob("*.*")) == [other.with_suffix(".json"), other]
+
+
+@pytest.mark.usefixtures("stripes")
+def test_a_network_that_does_not_fit_its_dataset_is_refused(tmp_path):
+    """The message has both shapes, before any training."""
+    wrong = make_workload(tmp_path / "net.npz", build=lambda: make_custom((28, 28, 1), 10))
+    with pytest.raises(UsageError, match=r"\(10,\) of an image \(28, 28, 1\).*\(8, 8, 1\) in 2"):
+        training.train(wrong)
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        (Workload("stripes", "net", build, None, RECIPE), "no checkpoint to write to"),
+        (make_workload(Path("net.h5")), "a checkpoint is an .npz file"),
+        (make_workload(Path("net.npz"), recipe=None), "has no recipe to train it"),
+    ],
+)
+def test_a_workload_that_cannot_be_trained_is_refused(workload, message):
+    """What is lacking is said at once, with how to give it."""
+    with pytest.raises(UsageError, match=message):
+        training.train(workload)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch):
+    """Nobody waits for a training whose checkpoint cannot be written."""
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    with pytest.raises(CheckpointError, match=r"cannot write .*net\.npz: .* is not writable"):
+        training.train(make_workload(tmp_path / "net.npz"))

@@ -1,0 +1,195 @@
+"""The command ``tinyml-bench``: translates words into calls, and errors into messages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tinyml_bench import __version__
+from tinyml_bench.errors import TinymlError
+
+# 0: done; 1: what was asked for failed; 2: asked wrongly (argparse's own status).
+_FAILED = 1
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if getattr(options, "data", None):
+        os.environ["TINYML_BENCH_DATA"] = str(Path(options.data).resolve())
+    command: Callable[[argparse.Namespace], str] = options.command
+    try:
+        text = command(options)
+    except TinymlError as error:
+        print(f"tinyml-bench: error: {error}", file=sys.stderr)  # noqa: T201 - a command prints
+        return _FAILED
+    except KeyboardInterrupt:
+        print("tinyml-bench: interrupted", file=sys.stderr)  # noqa: T201 - a command prints
+        return _INTERRUPTED
+    if text:
+        print(text)  # noqa: T201 - a command prints
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinyml-bench",
+        description="Train, inspect and tabulate what the suite gates. "
+        "The gate itself is run by pytest: python -m pytest benchmarks/",
+    )
+    parser.add_argument("--version", action="version", version=f"tinyml-bench {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_list(commands)
+    _add_table(commands)
+    _add_inspect(commands)
+    _add_train(commands)
+    _add_data(commands)
+    return parser
+
+
+_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_list(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "list", help="show workloads and variants, and what of them is there"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder with datasets")
+    parser.set_defaults(command=_list)
+
+
+def _add_table(commands: _Commands) -> None:
+    parser = commands.add_parser("table", help="print the tables of a saved run")
+    parser.add_argument(
+        "run", nargs="?", default="last", metavar="RUN",
+        help="name given by --benchmark-save, or a run's file (default: the last run)",
+    )  # fmt: skip
+    parser.add_argument("--paper", action="store_true", help="the published figures beside ours")
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "csv"), default="text", help="(default: text)"
+    )
+    parser.add_argument(
+        "--basis", choices=("float32", "keras", "keras_optimizer"), default="float32",
+        help="what size reduction refers to: the float32 .tflite, the saved Keras file, or that "
+        "with Adam's slots, as the paper has it (default: float32; with --paper the paper's)",
+    )  # fmt: skip
+    parser.set_defaults(command=_table)
+
+
+def _add_inspect(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "inspect", help="show what a .tflite file holds and where its bytes go"
+    )
+    parser.add_argument("file", metavar="FILE.tflite", type=Path)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(command=_inspect)
+
+
+def _add_train(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "train", help="train a workload's network; writes checkpoint and model card"
+    )
+    parser.add_argument("workload", metavar="WORKLOAD", help="such as fashion_mnist-custom")
+    parser.add_argument("--data", metavar="DIR", help="folder with datasets")
+    parser.add_argument(
+        "--output", metavar="FILE.npz", type=Path,
+        help="where to write (default: the workload's own checkpoint)",
+    )  # fmt: skip
+    parser.set_defaults(command=_train)
+
+
+def _add_data(commands: _Commands) -> None:
+    parser = commands.add_parser("data", help="list, fetch or find datasets")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="show the datasets and where they are")
+    listing.set_defaults(command=_data_list)
+    fetch = actions.add_parser("fetch", help="bring a dataset into the cache, checked by hash")
+    fetch.set_defaults(command=_data_fetch)
+    path = actions.add_parser("path", help="print where a dataset is; fails where it is not")
+    path.set_defaults(command=_data_path)
+    for action in (fetch, path):
+        action.add_argument("name", metavar="NAME", help="such as fashion_mnist")
+    for action in (listing, fetch, path):
+        action.add_argument("--data", metavar="DIR", help="folder with datasets")
+
+
+# -- commands; each returns what is to be printed -------------------------------------------------
+
+
+def _list(_: argparse.Namespace) -> str:
+    from tinyml_bench.listing import overview
+
+    return overview(_project(), _width())
+
+
+def _table(options: argparse.Namespace) -> str:
+    from tinyml_bench import report, runs
+
+    run = runs.read(options.run, _project().runs)
+    return report.tables(
+        run, width=_width(), form=options.format, paper=options.paper, basis=options.basis
+    )
+
+
+def _inspect(options: argparse.Namespace) -> str:
+    import json
+
+    from tinyml_bench import flatfile, inspection
+
+    model = flatfile.read_model(options.file)
+    if options.json:
+        return json.dumps(inspection.as_dict(model), indent=1)
+    return inspection.describe(model)
+
+
+def _train(options: argparse.Namespace) -> str:
+    from tinyml_bench import training
+    from tinyml_bench.workloads import WORKLOADS
+
+    _project()
+    return training.run(WORKLOADS[options.workload], options.output)
+
+
+def _data_list(_: argparse.Namespace) -> str:
+    from tinyml_bench.listing import datasets
+
+    return datasets(_width())
+
+
+def _data_fetch(options: argparse.Namespace) -> str:
+    from tinyml_bench.listing import source_of
+
+    return str(source_of(options.name).fetch(progress=True))
+
+
+def _data_path(options: argparse.Namespace) -> str:
+    from tinyml_bench.listing import source_of
+    from tinyml_bench.errors import DataMissingError
+
+    found = source_of(options.name).locate()
+    if found is None:
+        raise DataMissingError(
+            f"{options.name} is not on this machine; run: tinyml-bench data fetch {options.name}"
+        )
+    return str(found)
+
+
+def _project():  # type: ignore[no-untyped-def] # typed, it would be imported for --help
+    from tinyml_bench.project import Project
+
+    project = Project.find(Path.cwd())
+    project.register()
+    return project
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+if __name__ == "__main__":
+    sys.exit(main())

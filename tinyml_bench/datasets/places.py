@@ -1,0 +1,114 @@
+"""Files that are known by the hash of their content, and the folders where they may be."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyml_bench.errors import DataCorruptError, DataMissingError
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file of a dataset, plain or gzip-compressed.
+
+    The hash is of the decompressed content, because distributors compress again.
+
+    Parameters
+    ----------
+    name : str
+        Name without ``.gz``.
+    sha256 : str
+        Hash of the decompressed content, 64 hexadecimal digits.
+    size_bytes : int
+        Length of the decompressed content; no more is ever decompressed.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+    def spellings(self, folder: Path) -> tuple[Path, Path]:
+        """Return the two paths that it can have in `folder`."""
+        return folder / self.name, folder / f"{self.name}.gz"
+
+    def inside(self, folder: Path) -> Path | None:
+        """Return where it is in `folder`, or ``None`` where it is not there or not readable."""
+        found = (path for path in self.spellings(folder) if os.access(path, os.R_OK))
+        return next(found, None)
+
+    def read(self, folder: Path) -> bytes:
+        """Return the content from `folder`, decompressed and verified.
+
+        Raises
+        ------
+        DataCorruptError
+            The content is not what the hash says.
+        DataMissingError
+            The file is not there or cannot be read.
+        """
+        path = self.inside(folder) or self.spellings(folder)[0]
+        try:
+            with _open(path) as stream:
+                content = stream.read(self.size_bytes + 1)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataCorruptError(f"{path} is damaged: {error}") from error
+        except OSError as error:
+            raise DataMissingError(f"{path} cannot be read: {error.strerror or error}") from error
+        self._verify(path, content)
+        return content
+
+    def _verify(self, path: Path, content: bytes) -> None:
+        found = hashlib.sha256(content).hexdigest()
+        if found == self.sha256:
+            return
+        longer = len(content) > self.size_bytes
+        size = f"more than {self.size_bytes}" if longer else str(len(content))
+        raise DataCorruptError(
+            f"{path} has not the content it should have\n"
+            f"  expected sha256 {self.sha256}, {self.size_bytes} bytes decompressed\n"
+            f"  found    sha256 {found}, {size} bytes decompressed"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere to look: folders of which one may hold the files.
+
+    Parameters
+    ----------
+    label : str
+        What it is, for messages.
+    folders : tuple of Path
+        Looked through in order.
+    """
+
+    label: str
+    folders: tuple[Path, ...]
+
+    def find(self, files: Sequence[DataFile]) -> Path | None:
+        """Return the first folder that has all of `files`, or ``None``; nothing is verified."""
+        found = (f for f in self.folders if all(file.inside(f) for file in files))
+        return next(found, None)
+
+    def explain(self, files: Sequence[DataFile]) -> str:
+        """Say in a few words why `files` are not here."""
+        present = [folder for folder in self.folders if folder.is_dir()]
+        if not present:
+            return "no such folder"
+        # The folder that has most of them is the one that was meant.
+        lacking = min(([f for f in files if not f.inside(p)] for p in present), key=len)
+        if not lacking:
+            return "has the files"
+        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        return f"no readable {lacking[0].name}[.gz]{more}"
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

@@ -1,0 +1,35 @@
+"""Errors that a user can act on: each says what was expected, what came, and what to do next."""
+
+from __future__ import annotations
+
+
+class TinymlError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(TinymlError):
+    """A name, an option or a setting is wrong; the message lists what is known."""
+
+
+class DataMissingError(TinymlError):
+    """A dataset or a weights file is in none of the places that were tried."""
+
+
+class DataCorruptError(TinymlError):
+    """A dataset's content is not what its hash says."""
+
+
+class CheckpointError(TinymlError):
+    """A checkpoint is missing, unreadable, or of another network."""
+
+
+class ModelFileError(TinymlError):
+    """A ``.tflite`` file is not one, is truncated, or cannot be run here."""
+
+
+class BaselineError(TinymlError):
+    """A baseline file cannot be read or written; the message names file and line."""
+
+
+class CacheError(TinymlError):
+    """The cache folder cannot be written; the message names the folder and the reason."""

@@ -1,0 +1,399 @@
+"""What a ``.tflite`` file holds, read from its flatbuffer without TensorFlow.
+
+Everything read is checked against the length of the file, so that a damaged or hostile one ends in
+an error and never in a crash, a hang or a wrong answer about another file's memory.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyml_bench.errors import ModelFileError
+
+IDENTIFIER: Final = b"TFL3"
+
+# Root offset, identifier, and the smallest table: nothing shorter can be a model.
+_SMALLEST_BYTES: Final = 16
+_CUSTOM: Final = 32
+_WORK_PER_BYTE: Final = 8
+# Data is longer than 2 GiB only outside the flatbuffer proper; offsets 0 and 1 mean "none".
+_FIRST_EXTERNAL_OFFSET: Final = 2
+
+_LOOKS_LIKE: Final = {
+    b"PK\x03\x04": "a zip archive, such as a .keras file",
+    b"\x89HDF": "an HDF5 file, such as Keras weights",
+    b"vers": "a text file, such as a Git LFS pointer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFact:
+    """One tensor of a subgraph.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+        As stored; the first entry is usually the batch.
+    dtype : str
+        Such as ``"float32"`` or ``"int8"``; ``"type 21"`` where the schema has no name for it.
+    scales, zero_points : tuple
+        Empty without quantization, one entry per tensor, or one per channel.
+    axis : int
+        The dimension that the channels run along, where there are several scales.
+    buffer : int
+        Index of the buffer that holds its values.
+    size_bytes : int
+        Size of those stored values; 0 for a tensor that is computed.
+    is_sparse : bool
+        Only the values that are not zero are stored.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    axis: int = 0
+    buffer: int = 0
+    size_bytes: int = 0
+    is_sparse: bool = False
+
+    @property
+    def is_per_channel(self) -> bool:
+        """Whether each channel has a scale of its own."""
+        return len(self.scales) > 1
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its values are stored in the file."""
+        return self.size_bytes > 0
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its values are floating-point numbers."""
+        return "float" in self.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFact:
+    """One operator, in execution order.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"CONV_2D"``, ``"custom Foo"``, or ``"builtin 212"`` where the schema has no name.
+    version : int
+    inputs, outputs : tuple of int
+        Indices into the subgraph's tensors; -1 is an optional input left out.
+    """
+
+    name: str
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """A graph of operators; the first of a file is the one that runs.
+
+    Parameters
+    ----------
+    name : str
+    tensors : tuple of TensorFact
+    inputs, outputs : tuple of TensorFact
+        What goes in and comes out, in the model's order.
+    operators : tuple of OperatorFact
+    """
+
+    name: str
+    tensors: tuple[TensorFact, ...]
+    inputs: tuple[TensorFact, ...]
+    outputs: tuple[TensorFact, ...]
+    operators: tuple[OperatorFact, ...]
+
+    def pick(self, indices: tuple[int, ...]) -> tuple[TensorFact, ...]:
+        """Return the tensors at `indices`, without the optional ones that are left out."""
+        return tuple(self.tensors[index] for index in indices if index >= 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """All facts of one ``.tflite`` file.
+
+    Parameters
+    ----------
+    source : str
+        The file's path, or ``"model"`` for one in memory.
+    size_bytes : int
+    version : int
+        Of the schema; 3 in every file that TensorFlow Lite reads.
+    description : str
+        Who made it, such as ``"MLIR Converted."``.
+    subgraphs : tuple of Subgraph
+        At least one.
+    buffer_bytes : tuple of int
+        Size of each buffer; tensors may share one.
+    metadata : tuple of (str, int)
+        Name and buffer index of each entry.
+    """
+
+    source: str
+    size_bytes: int
+    version: int
+    description: str
+    subgraphs: tuple[Subgraph, ...]
+    buffer_bytes: tuple[int, ...]
+    metadata: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def main(self) -> Subgraph:
+        """The subgraph that runs."""
+        return self.subgraphs[0]
+
+    @property
+    def inputs(self) -> tuple[TensorFact, ...]:
+        """What the model takes."""
+        return self.main.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorFact, ...]:
+        """What the model gives."""
+        return self.main.outputs
+
+
+def read_model(file: str | os.PathLike[str] | bytes, source: str = "model") -> ModelFile:
+    """Read all facts of a ``.tflite`` file.
+
+    Parameters
+    ----------
+    file : path or bytes
+        The file, or its content.
+    source : str
+        Name for messages where `file` is content.
+
+    Raises
+    ------
+    ModelFileError
+        It cannot be read, is no ``.tflite`` file, or is damaged; the message says where.
+    """
+    if isinstance(file, bytes):
+        return _Reader(file, source).model()
+    return _Reader(read_content(file), str(file)).model()
+
+
+def read_content(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    ModelFileError
+        It cannot be read; the message gives the system's reason.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+class _Reader:
+    """Reads one file; `budget` bounds the work that a hostile one can cause.
+
+    Were nothing shared, all entries together would be fewer than the file's bytes. Some writers
+    share equal strings and vectors, so several times as many are allowed.
+    """
+
+    def __init__(self, content: bytes, source: str) -> None:
+        self.content = content
+        self.source = source
+        self.budget = _WORK_PER_BYTE * len(content)
+
+    def model(self) -> ModelFile:
+        self._check_kind()
+        try:
+            return self._model()
+        except ModelFileError:
+            raise
+        except (
+            # What the flatbuffers runtime and NumPy raise on offsets that lead outside the file.
+            struct.error,
+            IndexError,
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:
+            raise self._damaged(f"an offset leads outside of it ({error})") from error
+
+    def _check_kind(self) -> None:
+        length = len(self.content)
+        if length < _SMALLEST_BYTES or self.content[4:8] != IDENTIFIER:
+            guess = _LOOKS_LIKE.get(self.content[:4])
+            came = f"it looks like {guess}" if guess else f"it has {self.content[4:8]!r} there"
+            came = came if length >= _SMALLEST_BYTES else f"it has only {length} bytes"
+            raise ModelFileError(
+                f"{self.source} is not a .tflite file: expected the identifier 'TFL3' at byte 4, "
+                f"{came}. Convert a Keras model with tinyml_bench.convert first"
+            )
+
+    def _damaged(self, what: str) -> ModelFileError:
+        return ModelFileError(
+            f"{self.source} is truncated or damaged ({len(self.content)} bytes): {what}. "
+            f"Convert or copy it again"
+        )
+
+    def _model(self) -> ModelFile:
+        from tflite.Model import Model
+
+        model = Model.GetRootAs(self.content, 0)
+        sizes = tuple(self._buffer_size(buffer) for buffer in self._tables(model, "Buffers"))
+        codes = [self._operator_name(code) for code in self._tables(model, "OperatorCodes")]
+        graphs = tuple(
+            self._subgraph(graph, codes, sizes) for graph in self._tables(model, "Subgraphs")
+        )
+        if not graphs:
+            raise self._damaged("it holds no subgraph")
+        return ModelFile(
+            source=self.source,
+            size_bytes=len(self.content),
+            version=int(model.Version()),
+            description=self._text(model.Description()),
+            subgraphs=graphs,
+            buffer_bytes=sizes,
+            metadata=tuple(
+                (self._text(entry.Name()), self._within(entry.Buffer(), sizes, "a metadata buffer"))
+                for entry in self._tables(model, "Metadata")
+            ),
+        )
+
+    def _subgraph(
+        self, graph: Any, codes: list[tuple[str, int]], sizes: tuple[int, ...]
+    ) -> Subgraph:
+        tensors = tuple(self._tensor(tensor, sizes) for tensor in self._tables(graph, "Tensors"))
+        return Subgraph(
+            name=self._text(graph.Name()),
+            tensors=tensors,
+            inputs=tuple(tensors[i] for i in self._indices(graph, "Inputs", tensors)),
+            outputs=tuple(tensors[i] for i in self._indices(graph, "Outputs", tensors)),
+            operators=tuple(
+                self._operator(operator, codes, tensors)
+                for operator in self._tables(graph, "Operators")
+            ),
+        )
+
+    def _tensor(self, tensor: Any, sizes: tuple[int, ...]) -> TensorFact:
+        quantization = tensor.Quantization()
+        buffer = self._within(tensor.Buffer(), sizes, "a tensor's buffer")
+        fact = TensorFact(
+            name=self._text(tensor.Name()),
+            shape=tuple(self._vector(tensor, "Shape").tolist()),
+            dtype=_type_names().get(tensor.Type(), f"type {tensor.Type()}"),
+            buffer=buffer,
+            size_bytes=sizes[buffer],
+            is_sparse=tensor.Sparsity() is not None,
+        )
+        return fact if quantization is None else self._quantized(fact, quantization)
+
+    def _quantized(self, fact: TensorFact, quantization: Any) -> TensorFact:
+        scales = self._vector(quantization, "Scale")
+        zero_points = self._vector(quantization, "ZeroPoint")
+        if len(zero_points) not in {0, 1, len(scales)}:
+            raise self._damaged(
+                f"tensor {fact.name!r} has {len(scales)} scales and {len(zero_points)} zero points"
+            )
+        return replace(
+            fact,
+            scales=tuple(scales.tolist()),
+            zero_points=tuple(zero_points.tolist()),
+            axis=int(quantization.QuantizedDimension()),
+        )
+
+    def _operator(
+        self, operator: Any, codes: list[tuple[str, int]], tensors: tuple[TensorFact, ...]
+    ) -> OperatorFact:
+        name, version = codes[self._within(operator.OpcodeIndex(), codes, "an operator code")]
+        return OperatorFact(
+            name=name,
+            version=version,
+            inputs=self._indices(operator, "Inputs", tensors, optional=True),
+            outputs=self._indices(operator, "Outputs", tensors, optional=True),
+        )
+
+    def _operator_name(self, code: Any) -> tuple[str, int]:
+        number, version = int(code.BuiltinCode()), int(code.Version())
+        if number == _CUSTOM:
+            return f"custom {self._text(code.CustomCode()) or '(unnamed)'}", version
+        return _builtin_names().get(number, f"builtin {number}"), version
+
+    def _buffer_size(self, buffer: Any) -> int:
+        offset, size = int(buffer.Offset()), int(buffer.Size())
+        if offset < _FIRST_EXTERNAL_OFFSET:
+            return len(self._vector(buffer, "Data", counted=False))
+        if offset + size > len(self.content):
+            raise self._damaged(f"a buffer needs bytes {offset} to {offset + size}")
+        return size
+
+    def _indices(
+        self, owner: Any, name: str, tensors: tuple[TensorFact, ...], *, optional: bool = False
+    ) -> tuple[int, ...]:
+        indices: list[int] = self._vector(owner, name).tolist()
+        lowest = -1 if optional else 0
+        for index in indices:
+            if not lowest <= index < len(tensors):
+                raise self._damaged(f"there is no tensor {index} among the {len(tensors)}")
+        return tuple(indices)
+
+    def _within(self, index: int, known: tuple[Any, ...] | list[Any], what: str) -> int:
+        if not 0 <= index < len(known):
+            raise self._damaged(f"{what} has index {index}, and there are {len(known)}")
+        return int(index)
+
+    def _tables(self, owner: Any, name: str) -> Iterator[Any]:
+        """Yield the tables of a vector; each takes an offset of four bytes at least."""
+        length = getattr(owner, f"{name}Length")()
+        self._spend(length)
+        for position in range(length):
+            yield getattr(owner, name)(position)
+
+    def _vector(self, owner: Any, name: str, *, counted: bool = True) -> NDArray[Any]:
+        """Return a vector of numbers as a view of the file; NumPy checks its bounds."""
+        values = getattr(owner, f"{name}AsNumpy")()
+        if not isinstance(values, np.ndarray):
+            return np.empty(0, np.int32)
+        if counted:
+            self._spend(values.size)
+        return values
+
+    def _text(self, value: bytes | None) -> str:
+        if value is None:
+            return ""
+        self._spend(len(value))
+        return value.decode("utf-8", errors="replace")
+
+    def _spend(self, entries: int) -> None:
+        self.budget -= entries
+        if self.budget < 0:
+            raise self._damaged("its vectors have more entries than the file has room for")
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    from tflite.BuiltinOperator import BuiltinOperator
+
+    return {number: name for name, number in vars(BuiltinOperator).items() if name.isupper()}
+
+
+@cache
+def _type_names() -> dict[int, str]:
+    from tflite.TensorType import TensorType
+
+    return {number: name.lower() for name, number in vars(TensorType).items() if name.isupper()}

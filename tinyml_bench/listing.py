@@ -1,0 +1,86 @@
+"""What the commands ``list`` and ``data list`` show: what there is, and what enables the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinyml_bench import baselines
+from tinyml_bench.datasets import DATASETS, Dataset, Source
+from tinyml_bench.errors import UsageError
+from tinyml_bench.project import Project
+from tinyml_bench.report import availability, rows_of_text
+from tinyml_bench.suite import cases_of
+from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads import WORKLOADS, Workload
+
+
+def overview(project: Project, width: int) -> str:
+    """Return workloads with what of them is there, then the variants with what each is for."""
+    if not WORKLOADS:
+        raise UsageError(
+            f"no workload is registered in {project.root}; name the modules that register yours "
+            f'as workloads = ["my_workloads.py"] under [tool.tinyml_bench] in pyproject.toml'
+        )
+    rows = [_row(workload, project.baselines) for workload in WORKLOADS.values()]
+    hints = [hint for workload in WORKLOADS.values() for hint in _hints(workload)]
+    variants = [(recipe.name, recipe.does, recipe.avoid) for recipe in VARIANTS.values()]
+    parts = [
+        availability(rows, width),
+        "\n".join(dict.fromkeys(hints)),
+        rows_of_text(("variant", "what it does", "when not to use it"), variants, width),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def datasets(width: int) -> str:
+    """Return every dataset with its licence and where it is."""
+    rows = [(entry.name, _place(entry), entry.licence or "-") for entry in DATASETS.values()]
+    return rows_of_text(("dataset", "where", "licence"), rows, width)
+
+
+def source_of(name: str) -> Source:
+    """Return where the files of dataset `name` come from.
+
+    Raises
+    ------
+    UsageError
+        The dataset is unknown, or made by its own function and not from files.
+    """
+    source = DATASETS[name].source
+    if source is None:
+        raise UsageError(f"dataset {name!r} is made by its own function: there is nothing to fetch")
+    return source
+
+
+def _row(workload: Workload, folder: Path) -> tuple[str, str, str, str]:
+    cases = list(cases_of(workload))
+    stored = sum(baselines.path_of(folder, case).is_file() for case in cases)
+    entry = DATASETS[workload.dataset] if workload.dataset in DATASETS else None
+    data = "unknown" if entry is None else "missing" if _is_missing(entry) else "there"
+    return str(workload), data, _checkpoint(workload), f"{stored}/{len(cases)}"
+
+
+def _hints(workload: Workload) -> list[str]:
+    hints = []
+    if workload.dataset in DATASETS and _is_missing(DATASETS[workload.dataset]):
+        hints.append(f"{workload.dataset} is missing: tinyml-bench data fetch {workload.dataset}")
+    if _checkpoint(workload) == "missing":
+        hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
+    return hints
+
+
+def _checkpoint(workload: Workload) -> str:
+    if workload.checkpoint is None:
+        return "built in"
+    return "there" if workload.checkpoint.is_file() else "missing"
+
+
+def _is_missing(entry: Dataset) -> bool:
+    return entry.source is not None and entry.source.locate() is None
+
+
+def _place(entry: Dataset) -> str:
+    if entry.source is None:
+        return "made by its own function"
+    found = entry.source.locate()
+    return str(found) if found else f"missing: tinyml-bench data fetch {entry.name}"

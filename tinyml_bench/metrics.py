@@ -1,0 +1,92 @@
+"""Every metric the suite knows: its unit, its better direction, and when it may be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyml_bench.errors import UsageError
+from tinyml_bench.registry import unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured quantity.
+
+    Parameters
+    ----------
+    name : str
+        Key in ``Measurement.facts`` and in baseline files.
+    meaning : str
+        One line for help texts, with the unit.
+    better : {"higher", "lower"}
+    form : str
+        Format specification of the value in a sentence, such as ``".4f"``.
+    gated : bool
+        Compared with the baseline; the others are reported only.
+    stored : bool
+        Written to baseline files. Absolute times are not: they mean nothing elsewhere.
+    noisy : bool
+        Two runs of the same thing differ, so an update keeps a stored value that still matches.
+    needs_same : tuple of str
+        Fields of the provenance that must be equal for a comparison to mean anything.
+    """
+
+    name: str
+    meaning: str
+    better: str
+    form: str
+    gated: bool = True
+    stored: bool = True
+    noisy: bool = False
+    needs_same: tuple[str, ...] = ()
+
+    def show(self, value: float | None) -> str:
+        """Format `value` for a sentence; ``None`` is ``-``."""
+        return "-" if value is None else format(value, self.form)
+
+
+_ALL = (
+    Metric("accuracy", "share of right top-1 predictions, in [0, 1]", "higher", ".4f",
+           needs_same=("dataset_sha256",)),
+    Metric("accuracy_drop", "accuracy of tf less that of the variant, same run", "lower", ".4f",
+           needs_same=("dataset_sha256",)),
+    Metric("agreement", "share of images on which variant and tf predict the same class",
+           "higher", ".4f", needs_same=("dataset_sha256",)),
+    Metric("size_bytes", "the model file (for tf: the saved Keras file)", "lower", ".0f"),
+    Metric("gzip_bytes", "the model file after gzip -9", "lower", ".0f"),
+    Metric("size_reduction", "share saved against the float32 .tflite", "higher", ".4f"),
+    Metric("size_reduction_keras", "share saved against the saved Keras file", "higher", ".4f",
+           gated=False),
+    Metric("size_reduction_keras_optimizer",
+           "share saved against the Keras file with Adam's two slots a weight (the paper's basis)",
+           "higher", ".4f", gated=False),
+    Metric("latency_ratio", "one inference / one of the float32 sibling, interleaved",
+           "lower", ".3f", noisy=True, needs_same=("cpu", "runtime")),
+    Metric("latency_ns", "median of one inference, batch 1, one thread, nanoseconds", "lower",
+           ".0f", gated=False, stored=False, noisy=True),
+    Metric("latency_reference_ns", "the float32 sibling's median in the same rounds", "lower",
+           ".0f", gated=False, stored=False, noisy=True),
+    Metric("latency_pairs", "number of interleaved pairs timed", "higher", ".0f",
+           gated=False, stored=False),
+    Metric("split_seconds", "time to classify the whole evaluated split on one thread", "lower",
+           ".2f", gated=False, stored=False, noisy=True),
+    Metric("invoke_share", "share of split_seconds spent inside the interpreter", "higher", ".3f",
+           gated=False, stored=False, noisy=True),
+    Metric("peak_memory_bytes", "growth of the worker's peak resident memory in evaluation",
+           "lower", ".0f", gated=False, stored=False, noisy=True),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def metric(name: str) -> Metric:
+    """Look a metric up.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name; the message lists those there are.
+    """
+    if name not in METRICS:
+        raise UsageError(unknown_name("metric", name, list(METRICS)))
+    return METRICS[name]

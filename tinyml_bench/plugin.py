@@ -1,0 +1,82 @@
+"""The pytest plugin: options, the fixture ``tinyml_case``, and nothing else until it is used.
+
+In a project that does not use the fixture this module adds options to ``--help`` and costs nothing:
+whatever is heavier lies behind :func:`_hooks`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tinyml_bench.session import CaseUnderTest, SessionHooks
+
+_FIXTURE = "tinyml_case"
+_HOOKS = "tinyml_bench_session"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the suite."""
+    group = parser.getgroup("tinyml", "tinyml-bench: gates for compressed models")
+    group.addoption("--baseline-update-new", action="store_true",
+                    help="store baselines that are missing")
+    group.addoption("--baseline-update", action="store_true",
+                    help="store baselines that are missing and rewrite those that changed")
+    group.addoption("--tinyml-baselines", metavar="DIR",
+                    help="folder of the baselines (default: 'baselines' in "
+                    "[tool.tinyml_bench] of pyproject.toml, else baselines/)")
+    group.addoption("--tinyml-data", metavar="DIR",
+                    help="folder with datasets (default: $TINYML_BENCH_DATA, then the user cache, "
+                    "the system, a download)")
+    group.addoption("--tinyml-samples", metavar="N",
+                    help="evaluate the first N test images in their fixed order (default: all)")
+    group.addoption("--tinyml-workers", type=int, metavar="N",
+                    help="worker processes (default: one a core, at most 4)")
+    group.addoption("--tinyml-time-limit", type=float, default=600.0, metavar="SECONDS",
+                    help="after which a conversion or an evaluation hangs (default: 600)")
+    group.addoption("--tinyml-no-cache", action="store_true",
+                    help="convert and evaluate anew, whatever earlier runs have kept")
+    group.addoption("--tinyml-paper", action="store_true",
+                    help="show the published study's figures beside ours")  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test that asks for the fixture one run for each registered case."""
+    if _FIXTURE in metafunc.fixturenames:
+        _hooks(metafunc.config).parametrize(metafunc)
+
+
+@pytest.fixture
+def tinyml_case(request: pytest.FixtureRequest) -> CaseUnderTest:
+    """One case: a model on a dataset in a variant, measured and ready to be judged."""
+    return _hooks(request.config).case_under_test(request)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen for reports of tests that ran elsewhere."""
+    config.pluginmanager.register(_Listener(config))
+
+
+class _Listener:
+    """Takes in what a test found; the reports of pytest-xdist's workers come by here too."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        found = getattr(report, "tinyml", None)
+        if found is not None:
+            _hooks(self.config).collect(found)
+
+
+def _hooks(config: pytest.Config) -> SessionHooks:
+    """Return the hooks of this session, registering them on first use."""
+    plugin: SessionHooks | None = config.pluginmanager.get_plugin(_HOOKS)
+    if plugin is None:
+        from tinyml_bench.session import SessionHooks
+
+        plugin = SessionHooks(config)
+        config.pluginmanager.register(plugin, _HOOKS)
+    return plugin

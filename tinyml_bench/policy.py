@@ -1,0 +1,126 @@
+"""What is tolerated: defaults here, a project's own in ``pyproject.toml``, never in a baseline."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.registry import unknown_name
+
+_PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*%\s*")
+
+# Asked of an integer before it becomes a float: TOML may hold one that no float can.
+_MOST = sys.float_info.max
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much worse than its baseline a metric may get.
+
+    Parameters
+    ----------
+    absolute : float
+        In the metric's own unit.
+    relative : float
+        Share of the baseline's value.
+
+    Examples
+    --------
+    >>> Tolerance(absolute=0.005).limit(0.9231, better="higher")
+    0.9181
+    >>> Tolerance(relative=0.01).limit(200_000, better="lower")
+    202000.0
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def limit(self, baseline: float, better: str) -> float:
+        """Return the worst value that still passes; `better` is ``"higher"`` or ``"lower"``."""
+        return self._shifted(baseline, -1 if better == "higher" else 1, self.relative)
+
+    def gain(self, baseline: float, better: str) -> float:
+        """Return the value beyond which a change for the better is worth a word."""
+        if better == "higher":
+            return self._shifted(baseline, 1, self.relative)
+        # What may double is better by as much where it halves; it can never lose all of itself.
+        return self._shifted(baseline, -1, self.relative / (1 + self.relative))
+
+    def _shifted(self, baseline: float, sign: int, relative: float) -> float:
+        # Rounded, so that a difference of exactly the tolerance passes in floating point too.
+        return round(baseline + sign * (self.absolute + relative * abs(baseline)), 9)
+
+    @classmethod
+    def parse(cls, name: str, value: object) -> Tolerance:
+        """Read a number (absolute) or a text such as ``"2%"`` (share of the baseline).
+
+        Raises
+        ------
+        UsageError
+            It is neither, negative, or not finite.
+
+        Examples
+        --------
+        >>> Tolerance.parse("size_bytes", "2%")
+        Tolerance(absolute=0.0, relative=0.02)
+        """
+        if isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+            return cls(relative=float(match[1]) / 100)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST:
+            return cls(absolute=float(value))
+        raise UsageError(
+            f"tolerance of {name!r} is {value!r}; expected a number of at least 0, in the "
+            f'metric\'s unit, or a share of the baseline such as "2%"'
+        )
+
+
+# The accuracy tolerance is half a point: on 10,000 images, five times what a toolchain upgrade was
+# seen to move, and a twentieth of what other gates let pass. The latency ratio's is generous: it
+# catches a kernel that fell back to a slow path, not a change of some percent.
+_DEFAULTS = {
+    "accuracy": Tolerance(absolute=0.005),
+    "accuracy_drop": Tolerance(absolute=0.005),
+    "agreement": Tolerance(absolute=0.005),
+    "size_bytes": Tolerance(relative=0.01),
+    "gzip_bytes": Tolerance(relative=0.02),
+    "size_reduction": Tolerance(absolute=0.005),
+    "latency_ratio": Tolerance(relative=1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which change fails the build.
+
+    Parameters
+    ----------
+    tolerances : mapping of str to Tolerance
+        One for every gated metric.
+    may_be_incomparable : frozenset of str
+        Metrics without which a run may still pass; they are reported as ``incomparable``.
+    """
+
+    tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(_DEFAULTS))
+    may_be_incomparable: frozenset[str] = frozenset({"latency_ratio"})
+
+    def with_overrides(self, table: Mapping[str, Any]) -> Policy:
+        """Return this policy with a project's ``[tool.tinyml_bench.tolerances]`` applied.
+
+        Raises
+        ------
+        UsageError
+            An unknown metric (the message names the nearest known one) or a malformed value.
+        """
+        known = [name for name, metric in METRICS.items() if metric.gated]
+        for name in table:
+            if name not in known:
+                raise UsageError(
+                    "[tool.tinyml_bench.tolerances]: " + unknown_name("gated metric", name, known)
+                )
+        parsed = {name: Tolerance.parse(name, value) for name, value in table.items()}
+        return replace(self, tolerances={**self.tolerances, **parsed})

@@ -1,0 +1,71 @@
+"""Progress of the measuring phase, on a terminal as a bar and in a log as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+import pytest
+
+from tinyml_bench.records import CaseId
+
+
+class Progress:
+    """Shows how many cases are measured and which are under way.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Its terminal is written to; nothing is under ``-q``.
+    cases : sequence of CaseId
+    """
+
+    def __init__(self, config: pytest.Config, cases: Sequence[CaseId]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        terminal = config.get_terminal_writer()
+        console = Console(file=terminal._file, force_terminal=terminal.hasmarkup)
+        self._pending = list(cases)
+        self._bar = Bar(
+            TextColumn("measuring"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or config.get_verbosity() < 0,
+        )
+        self._lines = not console.is_terminal and config.get_verbosity() >= 0
+        self._terminal = terminal
+        self._total = len(cases)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        self._task = self._bar.add_task(self._under_way(), total=self._total)
+        if self._lines:
+            self._terminal.line()
+            self._terminal.line(f"measuring {self._total} cases")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def done(self, case: CaseId, error: BaseException | None) -> None:
+        """Count one case as done; `error` is what it ended in, if it did."""
+        self._pending.remove(case)
+        self._bar.update(self._task, advance=1, description=self._under_way())
+        if self._lines:
+            done = self._total - len(self._pending)
+            ending = f" ({type(error).__name__})" if error else ""
+            self._terminal.line(f"  {done}/{self._total} {case}{ending}")
+
+    def _under_way(self) -> str:
+        return str(self._pending[0]) if self._pending else ""

@@ -1,0 +1,228 @@
+"""The records in which measuring and judging meet; they hold values and do nothing else.
+
+Units are in the names: ``_bytes``, ``_ns``, ``_seconds``; an accuracy is in [0, 1]; a ratio is
+current / reference.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tinyml_bench.errors import UsageError
+from tinyml_bench.predictions import Predictions
+
+_PART = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CaseId:
+    """A workload in a variant, spelled ``<dataset>-<model>-<variant>`` everywhere.
+
+    Examples
+    --------
+    >>> case = CaseId.parse("fashion_mnist-custom-int8")
+    >>> case.workload, case.variant
+    ('fashion_mnist-custom', 'int8')
+    >>> str(case)
+    'fashion_mnist-custom-int8'
+    """
+
+    dataset: str
+    model: str
+    variant: str
+
+    def __post_init__(self) -> None:
+        for part in (self.dataset, self.model, self.variant):
+            if not _PART.fullmatch(part):
+                raise UsageError(
+                    f"{part!r} cannot be part of a case id: use lower-case letters, digits and "
+                    f"'_' inside a part ('-' separates dataset, model and variant)"
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> CaseId:
+        """Read a case id.
+
+        Raises
+        ------
+        UsageError
+            `text` is not three parts joined by ``-``.
+        """
+        parts = text.split("-")
+        if len(parts) != 3:
+            raise UsageError(
+                f"{text!r} is not a case id: expected <dataset>-<model>-<variant>, "
+                f"such as fashion_mnist-custom-int8"
+            )
+        return cls(*parts)
+
+    @property
+    def workload(self) -> str:
+        """The workload's id, ``<dataset>-<model>``."""
+        return f"{self.dataset}-{self.model}"
+
+    def __str__(self) -> str:
+        return f"{self.dataset}-{self.model}-{self.variant}"
+
+
+class Verdict(str, enum.Enum):
+    """What judging one metric of one case came to."""
+
+    MATCHED = "matched"
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    MISSING = "missing"
+    UNUSED = "unused"
+    INCOMPARABLE = "incomparable"
+    CRASHED = "crashed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a measurement comes from, so that nobody compares what cannot be compared.
+
+    Parameters
+    ----------
+    toolchain : mapping of str to str
+        Package name to version, Python included.
+    runtime : str
+        Interpreter, kernels and threads, such as ``"tf xnnpack 1 thread"``.
+    cpu : str
+        Model and vector extensions of the processor.
+    dataset_sha256 : str
+        Of the images and labels of the whole test split, in evaluation order.
+    checkpoint_sha256 : str
+        Of the float weights that the variant was made from.
+    """
+
+    toolchain: Mapping[str, str]
+    runtime: str
+    cpu: str
+    dataset_sha256: str
+    checkpoint_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A worker process that died, hung or refused.
+
+    Parameters
+    ----------
+    phase : str
+        ``"conversion"`` or ``"evaluation"``.
+    cause : str
+        One sentence, such as ``"killed by SIGABRT"`` or ``"no answer within 600 s"``.
+    stderr_tail : tuple of str
+        The last lines that the process wrote to its native standard error.
+    """
+
+    phase: str
+    cause: str
+    stderr_tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All that was measured of one case in one run.
+
+    Parameters
+    ----------
+    case : CaseId
+    provenance : Provenance or None
+        ``None`` where the case crashed before anything was known.
+    facts : mapping of str to float
+        Metric name (see :mod:`tinyml_bench.metrics`) to value.
+    predictions : Predictions or None
+        Label per test image, in evaluation order.
+    absent : mapping of str to str
+        Metric name to the reason why there is no figure, such as ``"timing is disabled"``.
+    crash : Crash or None
+    cached : bool
+        The evaluation was taken from the measurement cache: same model bytes, runtime and data.
+    """
+
+    case: CaseId
+    provenance: Provenance | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    predictions: Predictions | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    crash: Crash | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The stored facts of one case: what was measured, where, on what. Never policy.
+
+    Parameters
+    ----------
+    source : str
+        The file it was read from, for messages.
+    """
+
+    case: CaseId
+    provenance: Provenance
+    facts: Mapping[str, float]
+    predictions: Predictions
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on one metric of one case, with its evidence.
+
+    Parameters
+    ----------
+    case : str
+        The case id; for an unused baseline, whatever its file is called.
+    metric : str
+        A metric's name, or ``"case"`` where the finding is about the whole case.
+    verdict : Verdict
+    fails : bool
+        The build must fail for it.
+    baseline, current, limit : float or None
+        Stored value, new value, and the worst value that would still have passed.
+    reason : str
+        Why, where the numbers alone do not say it.
+    evidence : tuple of str
+        Further lines for whoever looks into it.
+    advice : str
+        The next command to run.
+    """
+
+    case: str
+    metric: str
+    verdict: Verdict
+    fails: bool
+    baseline: float | None = None
+    current: float | None = None
+    limit: float | None = None
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the suite: what was measured and what was judged.
+
+    Parameters
+    ----------
+    name : str
+        Name given by ``--benchmark-save``, or ``"last"``.
+    created : str
+        ISO 8601 time in UTC.
+    measurements : tuple of Measurement
+    findings : tuple of Finding
+    """
+
+    name: str
+    created: str
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]

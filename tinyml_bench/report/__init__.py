@@ -1,0 +1,18 @@
+"""What a person reads: sentences for failures, tables for figures, a summary at the end."""
+
+from __future__ import annotations
+
+from tinyml_bench.report.grid import rows_of_text
+from tinyml_bench.report.sentences import change_lines, failure, sentence
+from tinyml_bench.report.summary import summary
+from tinyml_bench.report.tables import availability, tables
+
+__all__ = [
+    "availability",
+    "change_lines",
+    "failure",
+    "rows_of_text",
+    "sentence",
+    "summary",
+    "tables",
+]

@@ -1,0 +1,344 @@
+"""What the tables say, apart from how they are drawn: one panel a metric, a cell a case."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tinyml_bench import paper
+from tinyml_bench.errors import UsageError
+from tinyml_bench.records import Measurement, Run, Verdict
+from tinyml_bench.registry import unknown_name
+
+# Worst first: a cell that several verdicts concern bears the worst one's mark.
+_MARKS = {
+    Verdict.REGRESSED: "!",
+    Verdict.MISSING: "?",
+    Verdict.UNUSED: "",
+    Verdict.INCOMPARABLE: "~",
+    Verdict.IMPROVED: "+",
+    Verdict.MATCHED: "",
+    Verdict.CRASHED: "",
+}
+_LEGEND = {
+    "!": "! regressed",
+    "+": "+ improved",
+    "?": "? no baseline",
+    "~": "~ incomparable",
+    "*": "* from the measurement cache",
+    "-": "- no figure",
+    "ours": "blank: not in this run",
+    "paper": "blank paper cell: none printed",
+}
+_BASES = {
+    "float32": ("size_reduction", "the float32 .tflite"),
+    "keras": ("size_reduction_keras", "the saved Keras file"),
+    "keras_optimizer": (paper.SIZE_METRIC, "the Keras file with Adam's two slots a weight"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One figure as text, and the marks and footnote letters beside it."""
+
+    text: str = ""
+    marks: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure over all formats; `label` tells it from the main line, whose label is empty."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A workload's lines in one panel, which stay together."""
+
+    workload: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One table.
+
+    Parameters
+    ----------
+    title : str
+        What the figures are, with unit and basis.
+    heading : str
+        Its short name where it is only a column of a larger table.
+    groups : tuple of Group
+        Empty where no case has a figure, for one reason that the title gives.
+    """
+
+    title: str
+    heading: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All panels of a run, and the notes that explain every mark used in them.
+
+    Parameters
+    ----------
+    formats : tuple of str
+        Variants, the paper's eight first.
+    workloads : tuple of str
+    panels : tuple of Panel
+    legend : tuple of str
+        Each a mark with its meaning, short enough to share a line.
+    notes : tuple of (str, str)
+        Footnote letter and what it stands for; no letter where the whole sheet is meant.
+    """
+
+    formats: tuple[str, ...]
+    workloads: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    legend: tuple[str, ...]
+    notes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """How a metric becomes text: its scale, its decimals, and the verdicts that mark it.
+
+    `decimals` is ``None`` where the smallest value of a line decides.
+    """
+
+    metric: str
+    scale: float = 1.0
+    decimals: int | None = 2
+    judged: tuple[str, ...] = ()
+    cached: bool = False
+
+
+_ACCURACY = _Figure(
+    "accuracy", 100.0, judged=("case", "accuracy", "accuracy_drop", "agreement"), cached=True
+)
+_SECONDS = _Figure("split_seconds", decimals=None, cached=True)
+_LATENCY = _Figure("latency_ns", 1e-6, decimals=None)
+_RATIO = _Figure("latency_ratio", judged=("case", "latency_ratio"))
+
+
+def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
+    """Arrange a run as the paper does; `paper_too` adds the paper's lines and takes its basis.
+
+    Raises
+    ------
+    UsageError
+        `basis` is none of ``float32``, ``keras``, ``keras_optimizer``.
+    """
+    if basis not in _BASES:
+        raise UsageError(unknown_name("size basis", basis, list(_BASES)))
+    return _Builder(run, paper_too).sheet("keras_optimizer" if paper_too else basis)
+
+
+def formats(run: Run) -> tuple[str, ...]:
+    """Return the paper's eight variants, then a run's others as they came."""
+    measured = (measurement.case.variant for measurement in run.measurements)
+    return tuple(dict.fromkeys([*paper.variants(), *measured]))
+
+
+def workloads(run: Run) -> tuple[str, ...]:
+    """Return a run's workloads, the paper's in its order first."""
+    measured = dict.fromkeys(measurement.case.workload for measurement in run.measurements)
+    ours = [name for name in paper.workloads() if name in measured]
+    return tuple(dict.fromkeys([*ours, *measured]))
+
+
+class _Builder:
+    """Builds the panels and collects, as it goes, the marks and footnotes they use."""
+
+    def __init__(self, run: Run, paper_too: bool) -> None:
+        self.paper_too = paper_too
+        self.formats = formats(run)
+        self.workloads = workloads(run)
+        self.measured = {str(measurement.case): measurement for measurement in run.measurements}
+        self.findings = {(finding.case, finding.metric): finding for finding in run.findings}
+        evaluated = [one for one in run.measurements if one.predictions is not None]
+        self.all_cached = bool(evaluated) and all(one.cached for one in evaluated)
+        self.letters: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def sheet(self, basis: str) -> Sheet:
+        samples, sample_notes = self._samples()
+        metric, against = _BASES[basis]
+        size = _Figure(metric, 100.0, judged=("case", "size_bytes", "gzip_bytes", "size_reduction"))
+        panels = (
+            self._panel(f"Accuracy: % of {samples}", "accuracy %", _ACCURACY),
+            self._panel(f"Size reduction: % against {against}", "size reduction %", size),
+            self._panel("Time: seconds for all test images", "seconds", _SECONDS),
+            self._panel(
+                "Latency: ms of one inference; ratio to float32 in the same rounds",
+                "latency ms",
+                _LATENCY,
+                _RATIO,
+            ),
+        )
+        notes = [(letter, text) for text, letter in self.letters.items()]
+        return Sheet(
+            self.formats,
+            self.workloads,
+            panels,
+            tuple(text for mark, text in _LEGEND.items() if mark in self.used),
+            (*sample_notes, *notes, *self._cache_note(), *self._crashes()),
+        )
+
+    def _panel(
+        self, title: str, heading: str, figure: _Figure, ratio: _Figure | None = None
+    ) -> Panel:
+        def lines(workload: str) -> Iterable[Line]:
+            show = self._shower(workload, figure)
+            yield Line("", self._line(workload, figure, show))
+            if ratio is not None:
+                yield Line("ratio", self._line(workload, ratio, self._shower(workload, ratio)))
+            elif self.paper_too and workload in paper.workloads():
+                yield Line("paper", self._paper_line(workload, figure, show))
+
+        if reason := self._common_reason(figure):
+            return Panel(f"{title}. None: {reason}", heading, ())
+        groups = (Group(workload, tuple(lines(workload))) for workload in self.workloads)
+        return Panel(title, heading, tuple(groups))
+
+    def _common_reason(self, figure: _Figure) -> str:
+        """Return why no case at all has the figure, where the reason is one: dashes say less."""
+        if self.paper_too and figure is not _LATENCY:
+            return ""
+        alive = [one for one in self.measured.values() if one.crash is None]
+        reasons = {self._reason(one, figure) for one in alive if figure.metric not in one.facts}
+        measured = any(figure.metric in one.facts for one in self.measured.values())
+        return reasons.pop() if len(reasons) == 1 and not measured else ""
+
+    def _shower(self, workload: str, figure: _Figure) -> Callable[[float], str]:
+        """Return how to show a workload's values, the paper's too: all with the same decimals."""
+        decimals = figure.decimals
+        if decimals is None:
+            cases = ((f"{workload}-{variant}", variant) for variant in self.formats)
+            values = (
+                value
+                for case, variant in cases
+                for value in (
+                    self._value(case, figure),
+                    paper.figure(workload, variant, figure.metric) if self.paper_too else None,
+                )
+                if value is not None and value > 0
+            )
+            smallest = min(values, default=1.0) * figure.scale
+            decimals = min(4, max(2, 1 - math.floor(math.log10(smallest))))
+
+        def show(value: float) -> str:
+            # Adding zero makes a rounded -0.0 a plain 0.0.
+            return f"{round(value * figure.scale, decimals) + 0.0:.{decimals}f}"
+
+        return show
+
+    def _value(self, case: str, figure: _Figure) -> float | None:
+        measurement = self.measured.get(case)
+        return None if measurement is None else measurement.facts.get(figure.metric)
+
+    def _line(
+        self, workload: str, figure: _Figure, show: Callable[[float], str]
+    ) -> tuple[Cell, ...]:
+        return tuple(self._cell(f"{workload}-{variant}", figure, show) for variant in self.formats)
+
+    def _cell(self, case: str, figure: _Figure, show: Callable[[float], str]) -> Cell:
+        measurement = self.measured.get(case)
+        if measurement is None:
+            self.used.add("ours")
+            return Cell()
+        mark, value = self._mark(case, figure), self._value(case, figure)
+        if value is not None:
+            star = "*" if figure.cached and measurement.cached and not self.all_cached else ""
+            return Cell(show(value), self._use(mark + star))
+        if measurement.crash is not None:
+            return Cell("crashed")
+        reason = self._reason(measurement, figure)
+        if not reason:
+            self.used.add("-")
+        # An incomparable cell has its reason; the mark would only repeat it.
+        mark = "" if reason and mark == "~" else mark
+        return Cell("-", self._use(mark) + self._letter(reason))
+
+    def _paper_line(
+        self, workload: str, figure: _Figure, show: Callable[[float], str]
+    ) -> tuple[Cell, ...]:
+        def cell(variant: str) -> Cell:
+            value = paper.figure(workload, variant, figure.metric)
+            if value is None:
+                self.used.add("paper")
+                return Cell()
+            return Cell(show(value), self._letter(paper.note(workload, variant, figure.metric)))
+
+        return tuple(cell(variant) for variant in self.formats)
+
+    def _mark(self, case: str, figure: _Figure) -> str:
+        found = [self.findings.get((case, metric)) for metric in figure.judged]
+        verdicts = {finding.verdict for finding in found if finding is not None}
+        return next((mark for verdict, mark in _MARKS.items() if verdict in verdicts), "")
+
+    def _reason(self, measurement: Measurement, figure: _Figure) -> str:
+        absent = measurement.absent.get(figure.metric, "")
+        finding = self.findings.get((str(measurement.case), figure.metric))
+        return absent or (finding.reason if finding is not None else "")
+
+    def _letter(self, text: str) -> str:
+        if not text:
+            return ""
+        return self.letters.setdefault(text, _letter(len(self.letters)))
+
+    def _use(self, marks: str) -> str:
+        self.used.update(marks)
+        return marks
+
+    def _samples(self) -> tuple[str, list[tuple[str, str]]]:
+        """Say how many images were evaluated: in a title where one number holds for all."""
+        counts = {workload: self._counted(workload) for workload in self.workloads}
+        told = {text for text in counts.values() if text}
+        if len(told) == 1 and "(" not in (one := told.pop()):
+            return f"{one} test images", []
+        listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
+        return "the test images", [("", f"test images: {listed}")] if listed else []
+
+    def _counted(self, workload: str) -> str:
+        samples = {
+            one.case.variant: one.predictions.samples
+            for one in self.measured.values()
+            if one.case.workload == workload and one.predictions is not None
+        }
+        if not samples:
+            return ""
+        usual = Counter(samples.values()).most_common(1)[0][0]
+        others = [f"{name} {count:,}" for name, count in samples.items() if count != usual]
+        return f"{usual:,}" + (f" ({', '.join(others)})" if others else "")
+
+    def _cache_note(self) -> list[tuple[str, str]]:
+        words = (
+            "accuracy and seconds are from the measurement cache: same model, runtime and images"
+        )
+        return [("", words)] if self.all_cached else []
+
+    def _crashes(self) -> list[tuple[str, str]]:
+        return [
+            ("", f"{case} crashed in {one.crash.phase}: {one.crash.cause}")
+            for case, one in self.measured.items()
+            if one.crash is not None
+        ]
+
+
+def _letter(index: int) -> str:
+    """Return a, b, ... z, then aa, ab, ...
+
+    Examples
+    --------
+    >>> _letter(0), _letter(25), _letter(26)
+    ('a', 'z', 'aa')
+    """
+    prefix = _letter(index // 26 - 1) if index >= 26 else ""
+    return prefix + chr(ord("a") + index % 26)

@@ -1,0 +1,66 @@
+"""Every figure of a run as a row of one long CSV table, for spreadsheets and scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from tinyml_bench import paper
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.records import Finding, Measurement, Run
+
+# The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
+_UNITS = {"_bytes": "bytes", "_ns": "ns", "_seconds": "s", "_ratio": "ratio", "_pairs": "pairs"}
+
+
+def as_csv(run: Run, paper_too: bool = False) -> str:
+    """Return one row a metric and case, values in the metrics' own units at full precision.
+
+    A case that crashed or has no baseline has a row with the metric ``case``. The verdict is empty
+    where nothing was judged; `note` says why there is no value, or that it is from the cache.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    extra = ["paper"] if paper_too else []
+    writer.writerow(["metric", "workload", "variant", "value", "unit", "verdict", "note", *extra])
+    for row in _rows(run):
+        metric, workload, variant = row[:3]
+        printed = paper.figure(workload, variant, metric)
+        beside = ["" if printed is None else _number(printed)] if paper_too else []
+        writer.writerow([*row, *beside])
+    return stream.getvalue()
+
+
+def _rows(run: Run) -> Iterator[list[str]]:
+    findings = {(finding.case, finding.metric): finding for finding in run.findings}
+    for metric in ("case", *METRICS):
+        for measurement in run.measurements:
+            finding = findings.get((str(measurement.case), metric))
+            value = measurement.facts.get(metric)
+            absent = measurement.absent.get(metric)
+            if value is None and absent is None and finding is None:
+                continue
+            yield [
+                metric,
+                measurement.case.workload,
+                measurement.case.variant,
+                "" if value is None else _number(value),
+                "" if metric == "case" else _unit(metric),
+                "" if finding is None else str(finding.verdict),
+                absent or _note(measurement, finding, value),
+            ]
+
+
+def _note(measurement: Measurement, finding: Finding | None, value: float | None) -> str:
+    if finding is not None and finding.reason:
+        return finding.reason
+    return "cached" if measurement.cached and value is not None else ""
+
+
+def _unit(metric: str) -> str:
+    return next((unit for end, unit in _UNITS.items() if metric.endswith(end)), "share")
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"

@@ -1,0 +1,88 @@
+"""Findings as sentences: what, baseline -> current, limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tinyml_bench.baselines import Change
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.records import Finding, Verdict
+
+# Said where a finding gives no reason of its own.
+_DEFAULT_REASONS = {
+    Verdict.MISSING: "no baseline",
+    Verdict.UNUSED: "its baseline belongs to no registered case",
+    Verdict.INCOMPARABLE: "no reason is given",
+    Verdict.CRASHED: "no reason is given",
+}
+
+
+def sentence(finding: Finding) -> str:
+    """Say a finding in one line.
+
+    Examples
+    --------
+    >>> sentence(Finding("a-b-int8", "accuracy", Verdict.REGRESSED, True, 0.9231, 0.841, 0.9181))
+    'a-b-int8 accuracy: 0.9231 -> 0.8410, limit 0.9181'
+    >>> sentence(Finding("a-b-int8", "case", Verdict.CRASHED, True, reason="conversion: SIGABRT"))
+    'a-b-int8 crashed in conversion: SIGABRT'
+    """
+    reason = finding.reason or _DEFAULT_REASONS.get(finding.verdict, "")
+    if finding.verdict is Verdict.CRASHED:
+        phase, colon, cause = reason.partition(": ")
+        where = f" in {phase}: {cause}" if colon and " " not in phase else f": {reason}"
+        return f"{finding.case} crashed{where}"
+    if finding.verdict is Verdict.INCOMPARABLE:
+        return f"{_subject(finding)}: incomparable, {reason}"
+    if finding.verdict in (Verdict.MISSING, Verdict.UNUSED):
+        return f"{_subject(finding)}: {reason}"
+    return f"{_subject(finding)}: {_comparison(finding, reason)}"
+
+
+def failure(findings: Sequence[Finding]) -> str:
+    """Explain why a test failed: sentences, indented evidence, then what to run next.
+
+    Empty where no finding fails.
+    """
+    failing = [finding for finding in findings if finding.fails]
+    sentences = _distinct(sentence(finding) for finding in failing)
+    evidence = _distinct(line.rstrip() for finding in failing for line in finding.evidence)
+    advice = _distinct(finding.advice for finding in failing)
+    return "\n".join([*sentences, *(f"    {line}" for line in evidence), *advice])
+
+
+def change_lines(change: Change) -> list[str]:
+    """Say what an update did to a baseline file: the file, then old -> new, indented."""
+    if change.created:
+        return [f"created {change.path}"]
+    lines = [
+        f"    {name}: {_show(name, old)} -> {_show(name, new)}" for name, old, new in change.facts
+    ]
+    if change.flips:
+        plural = "" if change.flips == 1 else "s"
+        lines.append(f"    another class is predicted of {change.flips} image{plural}")
+    return [f"updated {change.path}", *lines]
+
+
+def _subject(finding: Finding) -> str:
+    return finding.case if finding.metric == "case" else f"{finding.case} {finding.metric}"
+
+
+def _comparison(finding: Finding, reason: str) -> str:
+    if finding.baseline is None and finding.current is None:
+        return f"{finding.verdict}, {reason}" if reason else f"{finding.verdict}"
+    values = [value for value in (finding.baseline, finding.current) if value is not None]
+    told = " -> ".join(_show(finding.metric, value) for value in values)
+    limit = "" if finding.limit is None else f", limit {_show(finding.metric, finding.limit)}"
+    return f"{told}{limit}" + (f" ({reason})" if reason else "")
+
+
+def _show(name: str, value: float | None) -> str:
+    if value is None:
+        return "none"
+    # A run saved by a later version may hold a metric that is unknown here.
+    return METRICS[name].show(value) if name in METRICS else f"{value:.6g}"
+
+
+def _distinct(lines: Iterable[str]) -> list[str]:
+    return [line for line in dict.fromkeys(lines) if line]

@@ -1,0 +1,88 @@
+"""The end of a test session: the tables, the count of verdicts, and every sentence that matters."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tinyml_bench.records import Run, Verdict
+from tinyml_bench.report.sentences import sentence
+from tinyml_bench.report.tables import tables
+
+_RED, _GREEN, _YELLOW = "31", "32", "33"
+_PAINT = (
+    (re.compile(r"(?:\d+\.\d+|-) ![*a-z]*(?=\s|$)|(?<![\w-])crashed(?![\w-])"), _RED),
+    (re.compile(r"\d+\.\d+ [?~][*a-z]*(?=\s|$)"), _YELLOW),
+    (re.compile(r"\d+\.\d+ \+[*a-z]*(?=\s|$)"), _GREEN),
+)
+
+
+def summary(run: Run, width: int, colour: bool, paper: bool = False) -> str:
+    """Sum a run up: tables, counts, failing sentences, then what could not be compared and why.
+
+    A sentence stays on one line whatever the width, so that it can be searched for; one that
+    several tests came to is said and counted once.
+
+    Parameters
+    ----------
+    run : Run
+    width : int
+        Columns of the terminal, for the tables.
+    colour : bool
+        Colour what failed, with ANSI codes.
+    paper : bool
+        Show the paper's figures too.
+    """
+    run = replace(run, findings=tuple(dict.fromkeys(run.findings)))
+    drawn = tables(run, width=width, paper=paper)
+    failing = [sentence(finding) for finding in run.findings if finding.fails]
+    blocks = [
+        _painted(drawn) if colour else drawn,
+        _counts(run),
+        "\n".join(_ansi(line, _RED) if colour else line for line in failing),
+        "\n".join(_incomparable(run)),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _counts(run: Run) -> str:
+    counts = Counter(finding.verdict for finding in run.findings)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    cases = len(run.measurements)
+    return f"{cases} case{'' if cases == 1 else 's'}: {told or 'nothing was judged'}"
+
+
+def _incomparable(run: Run) -> Iterator[str]:
+    """Group what is incomparable without failing by what was measured and why."""
+    groups = Counter(
+        (_family(finding.metric), finding.reason or "no reason is given")
+        for finding in run.findings
+        if finding.verdict is Verdict.INCOMPARABLE and not finding.fails
+    )
+    for (family, reason), count in groups.items():
+        figures = "figure is" if count == 1 else "figures are"
+        yield f"{count} {family} {figures} incomparable: {reason}"
+
+
+def _family(metric: str) -> str:
+    """Return the plain word for a metric.
+
+    Examples
+    --------
+    >>> _family("latency_ratio"), _family("size_bytes"), _family("agreement")
+    ('latency', 'size', 'agreement')
+    """
+    return metric.partition("_")[0]
+
+
+def _painted(drawn: str) -> str:
+    """Colour the marked figures; done last, so that no width is ever counted with colour codes."""
+    for pattern, code in _PAINT:
+        drawn = pattern.sub(_ansi(r"\g<0>", code), drawn)
+    return drawn
+
+
+def _ansi(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m"

@@ -1,0 +1,27 @@
+"""Saved runs: what was measured and judged, as a JSON file that can be read again."""
+
+from __future__ import annotations
+
+from tinyml_bench.runs.files import names, read, write
+from tinyml_bench.runs.schema import (
+    FORMAT,
+    finding_from_json,
+    finding_to_json,
+    from_json,
+    measurement_from_json,
+    measurement_to_json,
+    to_json,
+)
+
+__all__ = [
+    "FORMAT",
+    "finding_from_json",
+    "finding_to_json",
+    "from_json",
+    "measurement_from_json",
+    "measurement_to_json",
+    "names",
+    "read",
+    "to_json",
+    "write",
+]

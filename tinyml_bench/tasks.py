@@ -1,0 +1,167 @@
+"""What runs in worker processes: describing, converting, evaluating. All of it knows TensorFlow.
+
+Every function here takes and returns plain values, so that it can run in any process that an
+executor offers. What is loaded is remembered for the life of the process: workers are reused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyml_bench import checkpoints, conversion
+from tinyml_bench.chatter import import_tensorflow
+from tinyml_bench.datasets import Dataset, Split
+from tinyml_bench.memory import peak_memory
+from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.variants import Recipe
+from tinyml_bench.workloads import Workload
+
+# Images a call of the Keras model gets; TFLite's batch is the runner's own affair.
+_KERAS_BATCH = 250
+
+_loaded: dict[tuple[str, str], Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is to be known of a workload before any of its variants is made.
+
+    Parameters
+    ----------
+    network_sha256 : str
+        Of the architecture and all weights: what a conversion depends on.
+    checkpoint_sha256 : str
+    test_sha256, calibration_sha256 : str
+        Of the whole splits.
+    test_samples : int
+    keras_bytes, keras_gzip_bytes, keras_optimizer_bytes : int
+        Size of the saved Keras file, of the same after gzip, and with Adam's slots.
+    """
+
+    network_sha256: str
+    checkpoint_sha256: str
+    test_sha256: str
+    calibration_sha256: str
+    test_samples: int
+    keras_bytes: int
+    keras_gzip_bytes: int
+    keras_optimizer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Evaluation of a stretch of the test split.
+
+    Parameters
+    ----------
+    scores : ndarray, (n, classes) float32
+        The model's output, dequantized.
+    total_seconds, invoke_seconds : float
+        Wall time of feeding, running and reading; the share of it inside the interpreter.
+    peak_memory_bytes : int or None
+        Growth of the worker's peak resident memory; ``None`` where the system does not tell.
+    """
+
+    scores: NDArray[np.float32]
+    total_seconds: float
+    invoke_seconds: float
+    peak_memory_bytes: int | None
+
+
+def describe(workload: Workload, dataset: Dataset) -> Description:
+    """Load all of a workload once and say what it is made of.
+
+    Raises
+    ------
+    DataMissingError, DataCorruptError, CheckpointError
+        Some of it is not there, or is not what it should be.
+    """
+    test, calibration = _split(dataset, "test"), _split(dataset, "calibration")
+    model = _model(workload)
+    saved, with_optimizer = conversion.keras_file_bytes(model)
+    network = hashlib.sha256(model.to_json().encode())
+    for weights in model.get_weights():
+        network.update(np.ascontiguousarray(weights).tobytes())
+    return Description(
+        network_sha256=network.hexdigest(),
+        checkpoint_sha256=checkpoints.fingerprint(workload, model),
+        test_sha256=test.sha256,
+        calibration_sha256=calibration.sha256,
+        test_samples=len(test.images),
+        keras_bytes=len(saved),
+        keras_gzip_bytes=gzip_size(saved),
+        keras_optimizer_bytes=with_optimizer,
+    )
+
+
+def convert(workload: Workload, dataset: Dataset, recipe: Recipe) -> bytes:
+    """Convert the trained network; returns the content of the ``.tflite`` file."""
+    calibration = _split(dataset, "calibration").images.astype(np.float32)
+    return conversion.convert(recipe, _model(workload), calibration)
+
+
+def evaluate(path: Path, dataset: Dataset, stretch: tuple[int, int], runtime: Runtime) -> Shard:
+    """Run the images ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
+    images = _split(dataset, "test").images[slice(*stretch)]
+    import_tensorflow()  # its own memory is not the model's
+    with peak_memory() as memory:
+        runner = _remembered("runner", f"{path} {runtime}", lambda: Runner.from_file(path, runtime))
+        scores, timing = runner.predict(images)
+    return Shard(scores, timing.total_seconds, timing.invoke_seconds, memory.bytes)
+
+
+def evaluate_reference(workload: Workload, dataset: Dataset, stretch: tuple[int, int]) -> Shard:
+    """Run the images ``stretch[0]:stretch[1]`` of the test split through the Keras model."""
+    images = _split(dataset, "test").images[slice(*stretch)]
+    scores, invoke_seconds = [], 0.0
+    started = time.perf_counter()
+    with peak_memory() as memory:
+        function = _remembered(
+            "function", str(workload), lambda: keras_function(_model(workload))
+        )
+        for first in range(0, len(images), _KERAS_BATCH):
+            batch = images[first : first + _KERAS_BATCH].astype(np.float32)
+            entered = time.perf_counter()
+            scores.append(function(batch).numpy())
+            invoke_seconds += time.perf_counter() - entered
+    total_seconds = time.perf_counter() - started
+    return Shard(np.concatenate(scores), total_seconds, invoke_seconds, memory.bytes)
+
+
+def keras_function(model: Any) -> Any:
+    """Wrap a Keras model so that it runs as one graph, whatever the batch."""
+    import tensorflow as tf
+
+    signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    return tf.function(lambda image: model(image, training=False), input_signature=[signature])
+
+
+def gzip_size(content: bytes) -> int:
+    """Return the number of bytes after ``gzip -9``."""
+    return len(gzip.compress(content, 9, mtime=0))
+
+
+def _split(dataset: Dataset, name: str) -> Split:
+    split: Split = _remembered("split", f"{dataset.name} {name}", lambda: dataset.load(name))
+    return split
+
+
+def _model(workload: Workload) -> Any:
+    return _remembered("model", str(workload), lambda: checkpoints.load_model(workload))
+
+
+def _remembered(kind: str, name: str, make: Any) -> Any:
+    if (kind, name) not in _loaded:
+        if kind == "runner":  # one interpreter at a time: large models would add up
+            for key in [key for key in _loaded if key[0] == "runner"]:
+                del _loaded[key]
+        _loaded[kind, name] = make()
+    return _loaded[kind, name]

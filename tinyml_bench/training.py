@@ -1,0 +1,202 @@
+"""Training a workload's network into its checkpoint and model card, the same again each time.
+
+Everything is chosen on the validation split; the test split is used once, after the choice. Bits
+agree between runs on one machine with one toolchain: another processor or number of threads adds
+floats in another order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyml_bench import checkpoints, machine, models
+from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.datasets import DATASETS, Split
+from tinyml_bench.epochs import Best, accuracy, fit
+from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.workloads import Training, Workload
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# How many threads share an operation decides in which order floats are added. Two are what the
+# smallest machine worth training on has.
+THREADS = 2
+
+
+def run(workload: Workload, output: Path | None = None) -> str:
+    """Train with progress on standard error and TensorFlow's chatter kept off it.
+
+    Returns
+    -------
+    str
+        What was written, and how good it is.
+
+    Raises
+    ------
+    TinymlError
+        As in :func:`train`.
+    """
+    from rich.console import Console
+
+    # The console writes to a copy of the descriptor: the original is silenced meanwhile.
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as terminal, silenced() as chatter:
+        console = Console(file=terminal)
+        try:
+            card = train(workload, output=output, console=console)
+        except (TypeError, ValueError, RuntimeError, ArithmeticError):
+            # A fault in the network or in TensorFlow: what it wrote natively may say why.
+            console.print("\n".join(chatter.tail()), markup=False, highlight=False)
+            raise
+    return (
+        f"{workload}: {100 * card.test_accuracy:.2f} % of {card.split_sizes['test']:,} test images "
+        f"right (validation {100 * card.validation_accuracy:.2f} %, epoch {card.best_epoch})\n"
+        f"wrote {_destination(workload, output)} ({card.checkpoint_bytes:,} bytes) and its card"
+    )
+
+
+def train(
+    workload: Workload, *, output: Path | None = None, console: Console | None = None
+) -> ModelCard:
+    """Train `workload` as its recipe says and write checkpoint and model card.
+
+    Call it in a process of its own: it seeds every generator and makes TensorFlow deterministic for
+    good. Interrupted or failed, it leaves an earlier checkpoint as it was.
+
+    Parameters
+    ----------
+    workload : Workload
+    output : Path or None
+        The checkpoint to write, a ``.npz``; ``None`` for the workload's own. The card goes beside
+        it.
+    console : rich.console.Console or None
+        Shows a bar, or a line an epoch where it is no terminal; ``None`` shows nothing.
+
+    Raises
+    ------
+    UsageError
+        The workload has no recipe or no place to write to, or its network does not fit its dataset.
+    CheckpointError
+        The checkpoint cannot be written, or the loss became infinite.
+    DataMissingError, DataCorruptError
+        As in loading the dataset.
+    """
+    path, training = _destination(workload, output), _recipe(workload)
+    load = DATASETS[workload.dataset].load
+    # Test is loaded here to fail early, and used only after the choice.
+    splits = {name: load(name) for name in ("train", "validation", "test")}
+    threads = _make_reproducible(training.seed)
+    model = workload.build()
+    _check_fit(workload, model, splits)
+    started = time.monotonic()
+    best = _fit(model, training, splits, path, console or _silent())
+    seconds = time.monotonic() - started
+    content = checkpoints.encode(checkpoints.weights_of(model))
+    card = ModelCard(
+        **_origin(workload, training, splits),
+        **_merits(model, best, splits["test"]),
+        threads=threads,
+        training_seconds=round(seconds, 1),
+        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
+        checkpoint_bytes=len(content),
+    )
+    checkpoints.write(path, content)
+    checkpoints.write(card_path(path), card.to_json().encode())
+    return card
+
+
+def _destination(workload: Workload, output: Path | None) -> Path:
+    path = output or workload.checkpoint
+    if path is None:
+        raise UsageError(
+            f"workload {workload} has no checkpoint to write to; register it with checkpoint=..., "
+            f"or run: tinyml-bench train {workload} --output FILE.npz"
+        )
+    if path.suffix != ".npz":
+        raise UsageError(f"a checkpoint is an .npz file; cannot write {path}")
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not os.access(folder, os.W_OK):  # better now than after the training
+        raise CheckpointError(f"cannot write {path}: {folder} is not writable; permit it")
+    return path
+
+
+def _recipe(workload: Workload) -> Training:
+    if workload.training is None:
+        raise UsageError(
+            f"workload {workload} has no recipe to train it; register it with "
+            f"training=Training(epochs=...)"
+        )
+    return workload.training
+
+
+def _make_reproducible(seed: int) -> int:
+    """Seed and fix all that decides the weights; returns the number of threads."""
+    tf = import_tensorflow()
+    import tf_keras
+
+    # Refused once TensorFlow has started; the card then says how many there are.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.experimental.enable_op_determinism()
+    tf_keras.utils.set_random_seed(seed)
+    return tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
+
+
+def _check_fit(workload: Workload, model: Any, splits: Mapping[str, Split]) -> None:
+    image = tuple(splits["train"].images.shape[1:])
+    classes = len(DATASETS[workload.dataset].class_names)
+    expected, came = (image, (classes,)), (model.input_shape[1:], model.output_shape[1:])
+    if came != expected:
+        raise UsageError(
+            f"the network of workload {workload} makes {came[1]} of an image {came[0]}; "
+            f"dataset {workload.dataset} has images {image} in {classes} classes"
+        )
+
+
+def _fit(
+    model: Any, training: Training, splits: Mapping[str, Split], path: Path, console: Console
+) -> Best:
+    try:
+        return fit(model, training, splits["train"], splits["validation"], console)
+    except KeyboardInterrupt:
+        kept = "is as it was" if path.exists() else "was not written"
+        console.print(f"interrupted: {path} {kept}", highlight=False, soft_wrap=True)
+        raise
+
+
+def _origin(workload: Workload, training: Training, splits: Mapping[str, Split]) -> dict[str, Any]:
+    return {
+        "workload": str(workload),
+        "command": f"tinyml-bench train {workload}",
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "recipe": asdict(training),
+        "split_sizes": {name: len(split) for name, split in splits.items()},
+        "split_sha256": {name: split.sha256 for name, split in splits.items()},
+        "toolchain": machine.toolchain(),
+        "cpu": machine.cpu(),
+    }
+
+
+def _merits(model: Any, best: Best, test: Split) -> dict[str, Any]:
+    return {
+        "parameters": int(model.count_params()),
+        "macs": models.count_macs(model),
+        "best_epoch": best.epoch,
+        "validation_accuracy": best.accuracy,
+        "test_accuracy": accuracy(model, test),
+    }
+
+
+def _silent() -> Console:
+    from rich.console import Console
+
+    return Console(quiet=True)

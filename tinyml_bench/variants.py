@@ -1,0 +1,189 @@
+"""Variants: the formats a trained network is deployed in, each a recipe held as data.
+
+The names are TensorFlow's own, so that a reader of its documentation knows what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tinyml_bench.records import CaseId
+from tinyml_bench.registry import Registry
+from tinyml_bench.shipping import ship_by_value
+
+Converter = Callable[[Any, Any], bytes]
+
+REFERENCE = "tf"
+"""The variant that every other one is compared with: the Keras model itself."""
+
+SIBLING = "float32"
+"""The variant whose file and speed the others are put in relation to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a variant is made from the float network.
+
+    Parameters
+    ----------
+    name : str
+        TensorFlow's name for it; the last part of a case id.
+    does : str
+        What the conversion does.
+    avoid : str
+        When not to use it.
+    hardware : str
+        Which hardware wants it.
+    optimizations : tuple of str
+        Members of ``tf.lite.Optimize``.
+    supported_types : tuple of str
+        Names of ``tf`` types for ``target_spec.supported_types``.
+    supported_ops : tuple of str
+        Members of ``tf.lite.OpsSet``.
+    calibrated : bool
+        Activation ranges are taken from the calibration split.
+    io_type : str
+        Type of the model's input and output: ``"float32"`` or ``"int8"``.
+    converter : callable or None
+        A function ``(model, calibration) -> bytes`` that takes the place of the fields above:
+        `model` is the ``tf_keras`` model, `calibration` an array ``(n, h, w, c) float32`` of raw
+        pixels, and the bytes are a ``.tflite`` file.
+    """
+
+    name: str
+    does: str = ""
+    avoid: str = ""
+    hardware: str = ""
+    optimizations: tuple[str, ...] = ()
+    supported_types: tuple[str, ...] = ()
+    supported_ops: tuple[str, ...] = ("TFLITE_BUILTINS",)
+    calibrated: bool = False
+    io_type: str = "float32"
+    converter: Converter | None = field(default=None, repr=False)
+
+    @property
+    def is_reference(self) -> bool:
+        """The network is kept as it is, as a Keras model."""
+        return self.name == REFERENCE and self.converter is None
+
+    def content(self) -> dict[str, Any] | None:
+        """All that decides the bytes a conversion gives; ``None`` for a user's own function.
+
+        A function's behaviour cannot be told from its name, so what it gives is never cached.
+        """
+        if self.converter is not None:
+            return None
+        parts = {key: value for key, value in asdict(self).items() if key not in _TEXT}
+        return {key: " ".join(v) if isinstance(v, tuple) else v for key, v in parts.items()}
+
+
+_TEXT = {"does", "avoid", "hardware", "converter"}
+
+VARIANTS: Registry[Recipe] = Registry("variant")
+
+
+def variant(name: str, *, replace: bool = False) -> Callable[[Converter], Converter]:
+    """Register the decorated function ``(model, calibration) -> bytes`` as variant `name`.
+
+    Parameters
+    ----------
+    name : str
+        Last part of the case ids.
+    replace : bool
+        Take the place of a variant of the same name, a built-in one included.
+
+    Raises
+    ------
+    UsageError
+        The name is taken, or cannot be part of a case id.
+
+    Examples
+    --------
+    >>> restore = VARIANTS.snapshot()
+    >>> @variant("mine")
+    ... def mine(model, calibration):
+    ...     '''Convert as our product does.'''
+    ...     return b"..."
+    >>> VARIANTS["mine"].does
+    'Convert as our product does.'
+    >>> restore()
+    """
+    CaseId("dataset", "model", name)  # raises where the name is malformed
+
+    def register(converter: Converter) -> Converter:
+        summary = (converter.__doc__ or "").strip().partition("\n")[0]
+        VARIANTS.add(
+            name, Recipe(name, does=summary, converter=ship_by_value(converter)), replace=replace
+        )
+        return converter
+
+    return register
+
+
+_BUILT_IN = (
+    Recipe(
+        "tf",
+        does="The Keras model itself, run by TensorFlow: the reference for every other variant.",
+        avoid="On any device: it needs all of TensorFlow.",
+        hardware="Servers and workstations.",
+    ),
+    Recipe(
+        "float32",
+        does="The network in TensorFlow Lite's format, nothing quantized.",
+        avoid="Where flash or memory bind: it is the largest of the converted files.",
+        hardware="Phone CPUs and GPUs, Cortex-A; a microcontroller only with FPU and much flash.",
+    ),
+    Recipe(
+        "float16",
+        does="Weights stored as float16 and widened to float32 before computing.",
+        avoid="For speed on a CPU: it computes in float32. Microcontrollers lack the kernels.",
+        hardware="GPUs that compute in float16; anything where only the download must shrink.",
+        optimizations=("DEFAULT",),
+        supported_types=("float16",),
+    ),
+    Recipe(
+        "optimize_for_size",
+        does="Dynamic range: weights int8, activations quantized on the fly. Old name of DEFAULT.",
+        avoid="On microcontrollers, whose runtime has no hybrid kernels, and on integer-only NPUs.",
+        hardware="Phone and desktop CPUs, without calibration data.",
+        optimizations=("OPTIMIZE_FOR_SIZE",),
+    ),
+    Recipe(
+        "optimize_for_latency",
+        does="Dynamic range: weights int8, activations quantized on the fly. Old name of DEFAULT.",
+        avoid="Beside optimize_for_size: the two files are the same to the byte.",
+        hardware="Phone and desktop CPUs, without calibration data.",
+        optimizations=("OPTIMIZE_FOR_LATENCY",),
+    ),
+    Recipe(
+        "experimental_sparsity",
+        does="Stores weights that are mostly zero in a sparse encoding.",
+        avoid="On a network that was not pruned: nothing shrinks.",
+        hardware="CPUs whose kernels use the sparse encoding, for pruned networks.",
+        optimizations=("EXPERIMENTAL_SPARSITY",),
+    ),
+    Recipe(
+        "int16x8",
+        does="Weights int8, activations int16; input and output stay float32.",
+        avoid="For speed on x86 and most phones: convolutions run on reference kernels.",
+        hardware="DSPs and microcontrollers with 16-bit kernels, where int8 loses too much.",
+        optimizations=("DEFAULT",),
+        supported_ops=("EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",),
+        calibrated=True,
+    ),
+    Recipe(
+        "int8",
+        does="Everything int8, input and output included.",
+        avoid="Without calibration data that looks like what the device will see.",
+        hardware="Microcontrollers, integer NPUs such as Ethos-U and Edge TPU, phone CPUs.",
+        optimizations=("DEFAULT",),
+        supported_ops=("TFLITE_BUILTINS_INT8",),
+        calibrated=True,
+        io_type="int8",
+    ),
+)
+
+for _recipe in _BUILT_IN:
+    VARIANTS.add(_recipe.name, _recipe)
