@@ -95,6 +95,14 @@ def test_the_text_holds_one_fact_a_line_in_a_fixed_order():
     assert TEXT.endswith("}\n")
 
 
+def test_a_processor_s_name_is_stored_as_it_is_read():
+    """Signs beyond ASCII are not escaped."""
+    named = make_baseline(provenance={"cpu": "Intel® Core™"})
+    text = baselines.render(named)
+    assert "Intel® Core™" in text
+    assert baselines.parse(text, CASE, "").provenance == named.provenance
+
+
 def test_a_case_without_file_has_no_baseline(tmp_path):
     """Neither an empty nor an absent folder is an error."""
     assert baselines.read(tmp_path, CASE) is None
@@ -166,11 +174,11 @@ def test_json_that_is_no_object_is_refused(text):
 
 @pytest.mark.parametrize("version", [0, -1, 2, 99])
 def test_an_unknown_format_is_refused_by_its_number(version):
-    """A file of a later version says that an upgrade reads it."""
+    """The message says which formats are read."""
     text = edited(lambda document: document.update(format=version))
     message = refused(text)
     assert f"line {line_of(text, 'format')}: has format {version}, " in message
-    assert "reads up to 1: upgrade it" in message
+    assert "reads 1 to 1; a newer one may read it" in message
 
 
 def test_an_older_format_is_upgraded_step_by_step(monkeypatch):
@@ -282,11 +290,18 @@ def test_damaged_predictions_are_named_with_their_line(key, damage):
     assert f"line {line_of(text, key)}: '{key}' is damaged" in refused(text)
 
 
-@pytest.mark.parametrize("samples", [-1, 0, 999, 1001, 10**9])
+@pytest.mark.parametrize("samples", [1, 999, 1001])
 def test_a_wrong_number_of_images_is_refused(samples):
-    """Also one for which no memory would be enough."""
+    """What is held must be what is stated."""
     text = edited(lambda document: document["predictions"].update(samples=samples))
-    assert refused(text).startswith("tiny-cnn/int8.json, line ")
+    assert f"line {line_of(text, 'predicted')}: 'predicted' holds " in refused(text)
+
+
+@pytest.mark.parametrize("samples", [-1, 0, 10**8 + 1, 10**30])
+def test_an_impossible_number_of_images_is_refused(samples):
+    """No image is no evaluation, and for too many no memory would be enough."""
+    text = edited(lambda document: document["predictions"].update(samples=samples))
+    assert f"line {line_of(text, 'samples')}: states {samples} images" in refused(text)
 
 
 @pytest.mark.parametrize("key", ["predicted", "correct"])

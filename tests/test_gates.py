@@ -295,6 +295,13 @@ def test_fewer_images_need_a_reference_as_long(reference):
     assert found["agreement"].fails
 
 
+def test_a_reference_of_just_as_many_images_is_enough():
+    """Nothing beyond the evaluated images is needed of it."""
+    reference = replace(REFERENCE, predictions=REFERENCE.predictions.prefix(300))
+    findings = judge(first_images(300), make_baseline(), POLICY, reference=reference)
+    assert {finding.verdict for finding in findings} == {Verdict.MATCHED}
+
+
 def test_sizes_are_the_same_on_fewer_images():
     """Restating keeps what images do not decide."""
     restated = at_prefix(make_baseline(), REFERENCE, first_images(300)).facts
@@ -375,10 +382,12 @@ def test_a_regressed_accuracy_tells_which_images_turned_wrong():
     )
 
 
-def test_few_newly_wrong_images_are_all_named():
-    """Without an ellipsis."""
-    finding = judged("accuracy", predictions=make_predictions(wrong=106))
-    assert finding.evidence[1].endswith("order: 100, 101, 102, 103, 104, 105")
+@pytest.mark.parametrize("more", [6, 10])
+def test_few_newly_wrong_images_are_all_named(more):
+    """Without an ellipsis, up to ten."""
+    finding = judged("accuracy", predictions=make_predictions(wrong=100 + more))
+    named = ", ".join(str(position) for position in range(100, 100 + more))
+    assert finding.evidence[1].endswith(f"order: {named}")
 
 
 def test_what_changed_around_the_model_is_evidence():
@@ -404,3 +413,12 @@ def test_a_regression_in_the_same_place_has_nothing_to_add():
     """A larger file by the same toolchain speaks for itself."""
     assert judged("size_bytes", size_bytes=1e6, provenance={}).evidence == ()
     assert make_measurement().provenance == make_provenance()
+
+
+def test_fewer_images_without_the_references_baseline_are_incomparable() -> None:
+    """Drop and agreement on a prefix need tf's stored predictions: without them none is claimed."""
+    stored = make_baseline(predictions=make_predictions(100, wrong=10))
+    few = make_measurement(predictions=make_predictions(100, wrong=10).prefix(50))
+    (finding,) = judge(few, stored, POLICY, ["accuracy_drop"])
+    assert finding.verdict is Verdict.INCOMPARABLE
+    assert finding.fails

@@ -115,11 +115,22 @@ def test_a_wrong_number_of_images_is_refused(reader, stated):
         lambda _: base64.b64encode(b"no zlib stream").decode(),
         lambda text: text[:-8],
         lambda text: "AAAA" + text,
+        lambda text: text[:4] + "!" + text[4:],
         lambda text: base64.b64encode(base64.b64decode(text)[:-1]).decode(),
         lambda text: base64.b64encode(base64.b64decode(text)[:-4] + b"\0\0\0\0").decode(),
         lambda text: base64.b64encode(base64.b64decode(text) + b"more").decode(),
     ],
-    ids=["empty", "text", "bytes", "cut", "shifted", "short checksum", "checksum", "longer"],
+    ids=[
+        "empty",
+        "text",
+        "bytes",
+        "cut",
+        "shifted",
+        "dotted",
+        "short checksum",
+        "checksum",
+        "longer",
+    ],
 )
 def test_damaged_text_is_refused(reader, damage):
     """A cut stream is refused even where all its values can still be read."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,31 @@ def test_no_more_than_the_last_lines_are_kept():
     assert caught.value.stderr_tail == tuple(f"line {n}" for n in range(49_980, 50_000))
 
 
+def test_lines_printed_before_the_crash_are_not_lost(monkeypatch):
+    """Neither Python nor C keeps a line back in a buffer that dies with the process."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    worker = WorkerProcess(None)
+
+    def talk() -> None:
+        ctypes.CDLL(None).puts(b"from C")
+        print("from Python", end="")  # noqa: T201 - what is tested
+        os.abort()
+
+    with pytest.raises(WorkerCrashed) as caught:
+        perform(worker, talk)
+    worker.close()
+    assert caught.value.stderr_tail == ("from C", "from Python")
+
+
+def test_temporary_files_go_with_the_worker():
+    """What a killed worker could not remove is removed for it."""
+    worker = WorkerProcess(None)
+    folder = Path(perform(worker, tempfile.mkdtemp))
+    assert folder.is_dir()
+    worker.close()
+    assert not folder.exists()
+
+
 def test_bytes_that_are_no_text_do_no_harm():
     """Native output need not be UTF-8."""
     worker = WorkerProcess(None)
@@ -63,6 +91,7 @@ def test_a_worker_that_fails_in_its_start_shows_why(monkeypatch):
     """A worker that cannot import what it needs fails its first task with the evidence."""
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     worker = WorkerProcess(None)
+    worker._process.wait()
     with pytest.raises(WorkerCrashed, match="without a result") as caught:
         worker.perform(b"", b"", LIMIT_SECONDS)
     worker.close()

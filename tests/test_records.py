@@ -8,7 +8,7 @@ import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_provenance
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records import CaseId, Crash, Run, Verdict
+from tinyml_bench.records import CaseId, Crash, Measurement, Run, Verdict
 
 
 def test_a_case_id_is_read_as_it_is_written():
@@ -46,6 +46,13 @@ def test_cases_sort_by_dataset_then_model_then_variant():
     """Reports and files come in one order."""
     texts = ["b-a-a", "a-b-a", "a-a-b", "a-a-a"]
     assert [str(case) for case in sorted(map(CaseId.parse, texts))] == texts[::-1]
+
+
+def test_a_measurement_is_fresh_unless_it_says_otherwise():
+    """Nothing is taken for cached by default, nor for measured."""
+    bare = Measurement(make_case())
+    assert (bare.cached, bare.crash, bare.provenance, bare.predictions) == (False, None, None, None)
+    assert (bare.facts, bare.absent) == ({}, {})
 
 
 def test_a_verdict_prints_as_its_word():

@@ -58,7 +58,6 @@ def test_what_is_given_is_returned():
 @pytest.mark.parametrize(
     "thing",
     [json.dumps, json, os.path.join, len, pytest.raises, place, Path("x"), "text", None],
-    ids=repr,
 )
 def test_what_a_worker_can_import_stays_by_reference(thing):
     """The standard library, installed packages and this package are not sent."""

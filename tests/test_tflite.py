@@ -185,8 +185,16 @@ class TestPredict:
             scores, _ = runner.predict(some, 4)
             np.testing.assert_allclose(scores, expected_scores(some), rtol=1e-6)
         assert runner.batch == 1
-        with pytest.raises(ModelFileError, match="does not take 5 images at a time"):
+
+    def test_feeding_too_many_leaves_the_runner_usable(self) -> None:
+        """A refused batch is an error, and the next images are fed as if nothing had been."""
+        some = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2, 1)
+        runner = Runner.from_bytes(build(classifier(new_shape=(1, 4))))
+        with pytest.raises(ModelFileError, match=r"does not take 5 image\(s\) at a time"):
             runner.feed(some)
+        runner.feed(some[2:3])
+        runner.invoke()
+        np.testing.assert_allclose(runner.read(), expected_scores(some[2:3]), rtol=1e-6)
 
     def test_no_images_give_no_scores(self) -> None:
         """An empty stretch is no error."""
@@ -326,6 +334,19 @@ class TestErrors:
         newer = [Operator(FULLY_CONNECTED, (2, 3, -1), (4,), version=999)]
         with pytest.raises(ModelFileError, match=r"FULLY_CONNECTED.*999"):
             Runner.from_bytes(build(classifier(operators=newer)))
+
+    @needs_tensorflow
+    def test_a_failure_of_the_interpreter_s_own_facts_is_told_in_words(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An interpreter that cannot decode a tensor's name is no crash either."""
+
+        def undecodable(runner: Runner) -> bool:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+        monkeypatch.setattr(Runner, "_is_delegated", undecodable)
+        with pytest.raises(ModelFileError, match=r"cannot be run by .*invalid start byte"):
+            Runner.from_bytes(build(classifier()))
 
     @needs_tensorflow
     def test_images_of_another_shape_are_refused(self) -> None:

@@ -269,7 +269,11 @@ class _Parser:
                 f"{self.source}, line {line}: a merge conflict was left in the file; {_RESTORE}"
             )
         try:
-            document = json.loads(self.text, parse_constant=self._refuse_constant)
+            document = json.loads(
+                self.text,
+                parse_constant=self._refuse_constant,
+                object_pairs_hook=self._without_duplicates,
+            )
         except (ValueError, RecursionError) as error:
             # What is nested too deep, or is too long a number, comes without a line.
             line, what = getattr(error, "lineno", 1), getattr(error, "msg", error)
@@ -287,7 +291,7 @@ class _Parser:
             version = document["format"]
         if version != FORMAT:
             raise self._error(
-                f"has format {version}, this tinyml-bench reads up to {FORMAT}: upgrade it",
+                f"has format {version}, this tinyml-bench reads 1 to {FORMAT}; a newer one may read it",
                 '"format"',
             )
         return document
@@ -333,6 +337,13 @@ class _Parser:
             wanted = "a number" if kind == (int, float) else kind.__name__
             raise self._error(f"{name!r} is {value!r}, expected {wanted}", f'"{name}"')
         return value
+
+    def _without_duplicates(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        for name in table:
+            if sum(other == name for other, _ in pairs) > 1:
+                raise self._error(f"has {name!r} twice", f'"{name}"')
+        return table
 
     def _refuse_constant(self, text: str) -> float:
         raise self._error(f"holds {text}, which is no measured value", text)

@@ -172,7 +172,7 @@ def import_tensorflow() -> Any:
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     quiet_tensorflow()
-    with silenced():
+    with silenced(stdout=False):  # the terminal may show progress meanwhile
         try:
             return importlib.import_module("tensorflow")
         except ModuleNotFoundError as error:

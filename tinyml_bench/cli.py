@@ -8,9 +8,15 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyml_bench import __version__
 from tinyml_bench.errors import TinymlError
+
+if TYPE_CHECKING:
+    from tinyml_bench.project import Project
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # 0: done; 1: what was asked for failed; 2: asked wrongly (argparse's own status).
 _FAILED = 1
@@ -50,9 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_data(commands)
     return parser
-
-
-_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_list(commands: _Commands) -> None:
@@ -168,8 +171,8 @@ def _data_fetch(options: argparse.Namespace) -> str:
 
 
 def _data_path(options: argparse.Namespace) -> str:
-    from tinyml_bench.listing import source_of
     from tinyml_bench.errors import DataMissingError
+    from tinyml_bench.listing import source_of
 
     found = source_of(options.name).locate()
     if found is None:
@@ -179,7 +182,7 @@ def _data_path(options: argparse.Namespace) -> str:
     return str(found)
 
 
-def _project():  # type: ignore[no-untyped-def] # typed, it would be imported for --help
+def _project() -> Project:
     from tinyml_bench.project import Project
 
     project = Project.find(Path.cwd())

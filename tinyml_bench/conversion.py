@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import re
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.variants import Recipe
+
+_DATE_SAVED = re.compile(rb"\d{4}-\d{2}-\d{2}@\d{2}:\d{2}:\d{2}")
 
 
 def convert(recipe: Recipe, model: Any, calibration: NDArray[np.float32]) -> bytes:
@@ -59,15 +65,14 @@ def convert(recipe: Recipe, model: Any, calibration: NDArray[np.float32]) -> byt
     return _checked(recipe, converter.convert())
 
 
-def keras_file_bytes(model: Any) -> tuple[bytes, int]:
-    """Save `model` the way a user would.
+def saved_keras_sizes(model: Any) -> tuple[int, int, int]:
+    """Save `model` the way a user would and see how large the files are.
 
     Returns
     -------
-    content : bytes
-        The ``.keras`` file without an optimizer.
-    size_with_optimizer : int
-        Size in bytes of the same file saved with Adam's two slots a weight.
+    size, gzip_size, size_with_optimizer : int
+        Bytes of the ``.keras`` file without an optimizer, of the same after gzip, and of the file
+        with Adam's two slots a weight.
     """
     import tf_keras
 
@@ -76,12 +81,30 @@ def keras_file_bytes(model: Any) -> tuple[bytes, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         bare.save(path)
-        content = path.read_bytes()
+        size, compressed = path.stat().st_size, gzip_size(_timeless(path))
         optimizer = tf_keras.optimizers.Adam()
         optimizer.build(bare.trainable_variables)
         bare.compile(optimizer=optimizer)
         bare.save(path)
-        return content, path.stat().st_size
+        return size, compressed, path.stat().st_size
+
+
+def gzip_size(content: bytes) -> int:
+    """Return the number of bytes after ``gzip -9``."""
+    return len(gzip.compress(content, 9, mtime=0))
+
+
+def _timeless(path: Path) -> bytes:
+    """Return a ``.keras`` file's content with every date in it set to one and the same.
+
+    The dates would change its compressed size by a byte from one second to the next.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            content = _DATE_SAVED.sub(b"1980-01-01@00:00:00", old.read(name))
+            new.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
 
 
 def _signature(model: Any) -> Any:

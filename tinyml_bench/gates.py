@@ -61,8 +61,14 @@ def judge(
     if baseline is None:
         return [_missing_case(measurement)]
     comparable = at_prefix(baseline, reference, measurement)
-    found = (_judge_metric(metric, measurement, comparable, policy) for metric in gated)
-    return [finding for finding in found if finding is not None]
+    found = []
+    for metric in gated:
+        if metric.name in baseline.facts and metric.name not in comparable.facts:
+            reason = "of fewer images than stored it is told by tf's baseline, and there is none"
+            found.append(_incomparable(metric, measurement, baseline, policy, reason))
+        elif finding := _judge_metric(metric, measurement, comparable, policy):
+            found.append(finding)
+    return found
 
 
 def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
@@ -78,12 +84,17 @@ def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measu
     facts = {**baseline.facts, "accuracy": mine.accuracy}
     for name in ("accuracy_drop", "agreement"):
         facts.pop(name, None)
-    if reference is not None and reference.predictions.samples >= mine.samples:
+    if reference is not None and _covers(reference, baseline, mine.samples):
         theirs = reference.predictions.prefix(mine.samples)
         if "accuracy_drop" in baseline.facts:
             facts["accuracy_drop"] = theirs.accuracy - mine.accuracy
             facts["agreement"] = mine.agreement(theirs)
     return Baseline(baseline.case, baseline.provenance, facts, mine, baseline.source)
+
+
+def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
+    same_images = reference.provenance.dataset_sha256 == baseline.provenance.dataset_sha256
+    return same_images and reference.predictions.samples >= samples
 
 
 def unused(case: str, source: str) -> Finding:

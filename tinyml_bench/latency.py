@@ -15,7 +15,7 @@ Invoke = Callable[[], object]
 
 _WARM_UP_ROUNDS = 5
 _FEWEST_ROUNDS = 10
-_MOST_ROUNDS = 500
+_MOST_ROUNDS = 2000
 
 
 @dataclass(slots=True)

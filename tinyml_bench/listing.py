@@ -55,18 +55,22 @@ def source_of(name: str) -> Source:
 def _row(workload: Workload, folder: Path) -> tuple[str, str, str, str]:
     cases = list(cases_of(workload))
     stored = sum(baselines.path_of(folder, case).is_file() for case in cases)
-    entry = DATASETS[workload.dataset] if workload.dataset in DATASETS else None
-    data = "unknown" if entry is None else "missing" if _is_missing(entry) else "there"
-    return str(workload), data, _checkpoint(workload), f"{stored}/{len(cases)}"
+    return str(workload), _dataset(workload), _checkpoint(workload), f"{stored}/{len(cases)}"
 
 
 def _hints(workload: Workload) -> list[str]:
     hints = []
-    if workload.dataset in DATASETS and _is_missing(DATASETS[workload.dataset]):
+    if _dataset(workload) == "missing":
         hints.append(f"{workload.dataset} is missing: tinyml-bench data fetch {workload.dataset}")
     if _checkpoint(workload) == "missing":
         hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
     return hints
+
+
+def _dataset(workload: Workload) -> str:
+    if workload.dataset not in DATASETS:
+        return "unknown"
+    return "missing" if _is_missing(DATASETS[workload.dataset]) else "there"
 
 
 def _checkpoint(workload: Workload) -> str:

@@ -6,6 +6,7 @@ the same bytes are not converted, nor the same evaluation made, twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench import machine, tasks
 from tinyml_bench.cache import Cache, key
+from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import CacheError, UsageError
 from tinyml_bench.evaluations import Evaluation
@@ -141,7 +143,8 @@ class Workbench:
 
     def first_image(self, case: CaseId) -> NDArray[np.uint8]:
         """Return one test image, ``(h, w, c) uint8``, to time an inference with."""
-        return self._test_split(case).images[0]
+        image: NDArray[np.uint8] = self._test_split(case).images[0]
+        return image
 
     # -- one case ---------------------------------------------------------------------------------
 
@@ -237,10 +240,12 @@ class Workbench:
         path = self.cache.get("models", name, ".tflite") if name else None
         if path is None:
             content = self._run(tasks.convert, workload, dataset, recipe)
-            path = self.cache.put("models", name or key(once=os.urandom(16).hex()), ".tflite", content)
+            path = self.cache.put(
+                "models", name or key(once=os.urandom(16).hex()), ".tflite", content
+            )
         content = path.read_bytes()
         return ModelFile(
-            path, hashlib.sha256(content).hexdigest(), len(content), tasks.gzip_size(content)
+            path, hashlib.sha256(content).hexdigest(), len(content), gzip_size(content)
         )
 
     def _evaluation(self, case: CaseId, description: Description) -> Evaluation:
@@ -263,7 +268,9 @@ class Workbench:
         )
         labels = self._test_split(case).labels[:samples]
         if (stored := self.cache.get_json("evaluations", name)) is not None:
-            return Evaluation.recall(stored, labels)
+            # An entry that another version wrote is made anew.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return Evaluation.recall(stored, labels)
         evaluation = Evaluation.from_shards(list(self._shards(case, samples)), labels)
         self.cache.put_json("evaluations", name, evaluation.store())
         return evaluation

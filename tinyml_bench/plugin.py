@@ -20,24 +20,49 @@ _HOOKS = "tinyml_bench_session"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the suite."""
     group = parser.getgroup("tinyml", "tinyml-bench: gates for compressed models")
-    group.addoption("--baseline-update-new", action="store_true",
-                    help="store baselines that are missing")
-    group.addoption("--baseline-update", action="store_true",
-                    help="store baselines that are missing and rewrite those that changed")
-    group.addoption("--tinyml-baselines", metavar="DIR",
-                    help="folder of the baselines (default: 'baselines' in "
-                    "[tool.tinyml_bench] of pyproject.toml, else baselines/)")
-    group.addoption("--tinyml-data", metavar="DIR",
-                    help="folder with datasets (default: $TINYML_BENCH_DATA, then the user cache, "
-                    "the system, a download)")
-    group.addoption("--tinyml-samples", metavar="N",
-                    help="evaluate the first N test images in their fixed order (default: all)")
-    group.addoption("--tinyml-workers", type=int, metavar="N",
-                    help="worker processes (default: one a core, at most 4)")
-    group.addoption("--tinyml-time-limit", type=float, default=600.0, metavar="SECONDS",
-                    help="after which a conversion or an evaluation hangs (default: 600)")
-    group.addoption("--tinyml-no-cache", action="store_true",
-                    help="convert and evaluate anew, whatever earlier runs have kept")
+    group.addoption(
+        "--baseline-update-new", action="store_true", help="store baselines that are missing"
+    )
+    group.addoption(
+        "--baseline-update",
+        action="store_true",
+        help="store baselines that are missing and rewrite those that changed",
+    )
+    group.addoption(
+        "--tinyml-baselines",
+        metavar="DIR",
+        help="folder of the baselines (default: 'baselines' in "
+        "[tool.tinyml_bench] of pyproject.toml, else baselines/)",
+    )
+    group.addoption(
+        "--tinyml-data",
+        metavar="DIR",
+        help="folder with datasets (default: $TINYML_BENCH_DATA, then the user cache, "
+        "the system, a download)",
+    )
+    group.addoption(
+        "--tinyml-samples",
+        metavar="N",
+        help="evaluate the first N test images in their fixed order (default: all)",
+    )
+    group.addoption(
+        "--tinyml-workers",
+        type=int,
+        metavar="N",
+        help="worker processes (default: one a core, at most 4)",
+    )
+    group.addoption(
+        "--tinyml-time-limit",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="after which a conversion or an evaluation hangs (default: 600)",
+    )
+    group.addoption(
+        "--tinyml-no-cache",
+        action="store_true",
+        help="convert and evaluate anew, whatever earlier runs have kept",
+    )
     group.addoption("--tinyml-paper", action="store_true",
                     help="show the published study's figures beside ours")  # fmt: skip
 

@@ -75,6 +75,8 @@ def failure(error: BaseException) -> tuple[str, tuple[str, ...]]:
 class WorkerProcess:
     """One interpreter in a process group of its own, that serves one task at a time.
 
+    Its temporary files are removed with it.
+
     Parameters
     ----------
     log_folder : Path or None
@@ -88,13 +90,17 @@ class WorkerProcess:
 
     def __init__(self, log_folder: Path | None) -> None:
         try:
-            with contextlib.ExitStack() as on_error:
-                self._log = on_error.enter_context(_open_log(log_folder))
-                self._process, self._connection = _start(self._log)
-                on_error.pop_all()
+            with contextlib.ExitStack() as held:
+                self._log = held.enter_context(_open_log(log_folder))
+                # A killed worker leaves behind what it meant to remove at its end.
+                scratch = held.enter_context(_scratch_folder())
+                self._process, self._connection = _start(self._log, scratch)
+                held.enter_context(self._connection)
+                self._held = held.pop_all()
         except OSError as error:
             raise WorkerCrashed(f"a worker process cannot be started: {error}") from error
         self._killed_because = ""
+        self._used = False
 
     @property
     def alive(self) -> bool:
@@ -119,7 +125,9 @@ class WorkerProcess:
         TaskError
             The result or the exception cannot be sent.
         """
-        start = os.fstat(self._log.fileno()).st_size
+        # What its start has written counts for the first task: it may say why there is no second.
+        start = os.fstat(self._log.fileno()).st_size if self._used else 0
+        self._used = True
         late = f"no answer within {limit_seconds:g} s"
         limit = threading.Timer(min(limit_seconds, threading.TIMEOUT_MAX), self.kill, [late])
         limit.daemon = True
@@ -144,8 +152,7 @@ class WorkerProcess:
         """End the process and forget it."""
         self.kill("closed")
         self._process.wait()
-        self._connection.close()
-        self._log.close()
+        self._held.close()
 
     def _receive(self) -> bytes:
         # A child of a dead worker may hold its socket open, so the end of it is not enough.
@@ -187,18 +194,22 @@ def _open_log(folder: Path | None) -> BinaryIO:
     return (folder / f"worker-{os.getpid()}-{next(_numbers)}.log").open("w+b")
 
 
-def _start(log: BinaryIO) -> tuple[subprocess.Popen[bytes], Connection]:
+def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="tinyml-bench-worker-", ignore_cleanup_errors=True)
+
+
+def _start(log: BinaryIO, scratch: str) -> tuple[subprocess.Popen[bytes], Connection]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         path = [entry for entry in sys.path if isinstance(entry, str)]
         process = subprocess.Popen(
-            # Unbuffered, so that the last lines before a crash are not lost.
+            # Unbuffered, in Python and C: the last lines before a crash are the evidence.
             [sys.executable, "-u", "-c", _BOOTSTRAP, str(theirs.fileno()), *path],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=[theirs.fileno()],
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "TMPDIR": scratch},
             start_new_session=True,  # so that Ctrl-C is the parent's, and all of it can be killed
         )
         return process, Connection(ours.detach())

@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_WORDS = {list: "list", str: "text", dict: "table"}
 _KNOWN = ("workloads", "baselines", "tolerances")
 
 
@@ -121,7 +122,7 @@ def _typed(table: Mapping[str, Any], name: str, kind: type, default: Any, source
     value = table.get(name, default)
     if not isinstance(value, kind):
         raise UsageError(
-            f"{source}, [tool.tinyml_bench]: {name!r} is {value!r}, expected a {kind.__name__}"
+            f"{source}, [tool.tinyml_bench]: {name!r} is {value!r}, expected a {_WORDS[kind]}"
         )
     return value
 

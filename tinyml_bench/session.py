@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import baselines, report, runs
+from tinyml_bench import baselines, gates, report, runs
 from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError, UsageError
 from tinyml_bench.progress import Progress
 from tinyml_bench.project import Project
@@ -62,12 +62,12 @@ class CaseUnderTest:
         return self._suite.measurement(self.case)
 
     def must_hold(self, *metrics: str) -> None:
-        """Fail the test where one of `metrics` got worse than its baseline allows.
+        """Fail the test where one of `metrics`, by default all, got worse than allowed.
 
         A damaged baseline fails the test as well.
         """
         try:
-            findings = self._suite.judge(self.case, metrics)
+            findings = self._suite.judge(self.case, metrics or gates.GATED)
         except TinymlError as error:
             pytest.fail(f"{self.case}: {error}", pytrace=False)
         findings = [self._excused(finding) for finding in findings]
@@ -161,7 +161,7 @@ class SessionHooks:
         """Measure all selected cases side by side, then let the tests judge them."""
         cases = selected_cases(session)
         if cases and not session.config.option.collectonly and not _has_xdist(session.config):
-            self._measure(cases)
+            self._measure(cases, session.items)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -170,7 +170,7 @@ class SessionHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what the test found to its report, as plain JSON types."""
         made = yield
-        if _CASE in item.stash and made.when == "call" or (made.skipped and _CASE in item.stash):
+        if (_CASE in item.stash and made.when == "call") or (made.skipped and _CASE in item.stash):
             made.tinyml = self._found(item)  # type: ignore[attr-defined] # reports take any field
         return made
 
@@ -204,8 +204,10 @@ class SessionHooks:
 
     # -- steps ------------------------------------------------------------------------------------
 
-    def _measure(self, cases: list[CaseId]) -> None:
+    def _measure(self, cases: list[CaseId], items: list[pytest.Item]) -> None:
         self.suite.fetch_data(cases)
+        if any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
+            self.suite.prepare_timing()
         with Progress(self.config, cases) as progress:
             for case, error in self.suite.workbench.measure_all(cases):
                 progress.done(case, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,6 +85,12 @@ class Suite:
                 if source is not None:
                     source.obtain(progress=True)
 
+    def prepare_timing(self) -> None:
+        """Load what timing needs while workers convert and evaluate."""
+        from tinyml_bench.timing import prepare
+
+        threading.Thread(target=prepare, name="prepare timing").start()
+
     def measurement(self, case: CaseId) -> Measurement:
         """Return all that is known of `case`, its latency included once it was timed."""
         measured = self.workbench.measure(case)
@@ -133,7 +140,7 @@ class Suite:
 
 def cases_of(workload: Workload) -> Iterable[CaseId]:
     """Return the cases of one workload, in the order of the registered variants."""
-    for name in workload.variants or VARIANTS:
+    for name in VARIANTS if workload.variants is None else workload.variants:
         yield CaseId(workload.dataset, workload.model, VARIANTS[name].name)
 
 

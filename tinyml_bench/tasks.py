@@ -6,7 +6,6 @@ executor offers. What is loaded is remembered for the life of the process: worke
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import time
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def describe(workload: Workload, dataset: Dataset) -> Description:
     """
     test, calibration = _split(dataset, "test"), _split(dataset, "calibration")
     model = _model(workload)
-    saved, with_optimizer = conversion.keras_file_bytes(model)
+    size, compressed, with_optimizer = conversion.saved_keras_sizes(model)
     network = hashlib.sha256(model.to_json().encode())
     for weights in model.get_weights():
         network.update(np.ascontiguousarray(weights).tobytes())
@@ -96,8 +95,8 @@ def describe(workload: Workload, dataset: Dataset) -> Description:
         test_sha256=test.sha256,
         calibration_sha256=calibration.sha256,
         test_samples=len(test.images),
-        keras_bytes=len(saved),
-        keras_gzip_bytes=gzip_size(saved),
+        keras_bytes=size,
+        keras_gzip_bytes=compressed,
         keras_optimizer_bytes=with_optimizer,
     )
 
@@ -124,9 +123,7 @@ def evaluate_reference(workload: Workload, dataset: Dataset, stretch: tuple[int,
     scores, invoke_seconds = [], 0.0
     started = time.perf_counter()
     with peak_memory() as memory:
-        function = _remembered(
-            "function", str(workload), lambda: keras_function(_model(workload))
-        )
+        function = _remembered("function", str(workload), lambda: keras_function(_model(workload)))
         for first in range(0, len(images), _KERAS_BATCH):
             batch = images[first : first + _KERAS_BATCH].astype(np.float32)
             entered = time.perf_counter()
@@ -142,11 +139,6 @@ def keras_function(model: Any) -> Any:
 
     signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
     return tf.function(lambda image: model(image, training=False), input_signature=[signature])
-
-
-def gzip_size(content: bytes) -> int:
-    """Return the number of bytes after ``gzip -9``."""
-    return len(gzip.compress(content, 9, mtime=0))
 
 
 def _split(dataset: Dataset, name: str) -> Split:

@@ -5,11 +5,12 @@ Nobody else calls an interpreter, so that a variant can be fed and read in one w
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -175,12 +176,13 @@ class Runner:
         self.facts: ModelFile = read_model(content, source)
         self._content = content
         self._fed = 0
-        self._reload()
-        self.inputs = self._specs("get_input_details")
-        self.outputs = self._specs("get_output_details")
-        # Only integers below 256 are ever fed as uint8: a table of all of them replaces arithmetic.
+        with self._errors_in_words():
+            self._reload()
+            self.inputs = self._specs("get_input_details")
+            self.outputs = self._specs("get_output_details")
+            self.batch = good_batch(self.facts, runtime.kernels, self._is_delegated())
+        # There are only 256 values that a uint8 pixel can have: a table replaces the arithmetic.
         self._pixels = self.inputs[0].quantize(np.arange(256, dtype=np.float32))
-        self.batch = good_batch(self.facts, runtime.kernels, self._is_delegated())
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Runner:
@@ -223,10 +225,14 @@ class Runner:
         if not len(images):
             width = int(np.prod(self.outputs[0].shape[1:]))
             return np.empty((0, width), np.float32), Timing(0.0, 0.0)
+        batch = batch or self.batch
         try:
-            return self._predict(images, batch or self.batch)
-        except _FixedBatchError:
-            self._reload()
+            return self._predict(images, batch)
+        except ModelFileError:
+            if batch == 1:
+                raise
+            # The network may name its batch, in a reshape for example; what is wrong beyond that
+            # comes up again.
             self.batch = 1
             return self._predict(images, 1)
 
@@ -284,7 +290,7 @@ class Runner:
             invoke_seconds += time.perf_counter() - entered
             scores.append(self.read())
             if len(scores[-1]) != len(some):
-                raise self._fixed_batch(len(some))
+                raise self._wrong_batch(len(some))
         return np.concatenate(scores), Timing(time.perf_counter() - started, invoke_seconds)
 
     def _feed(self, images: Images) -> None:
@@ -306,26 +312,23 @@ class Runner:
                 self._interpreter.resize_tensor_input(self._input, shape)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            self._fed = 0
-            if images > 1:
-                raise self._fixed_batch(images) from error
-            raise self._refused(error) from error
+            # After a failed resize an interpreter cannot be used any more.
+            with self._errors_in_words():
+                self._reload()
+            raise self._wrong_batch(images) from error
         self._fed = images
 
     def _reload(self) -> None:
-        """Start over: after a failed resize an interpreter cannot be used any more."""
-        try:
-            with silenced():
-                self._interpreter = load_interpreter(self._content, self.runtime)
-                self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise self._refused(error) from error
-        details = self._interpreter.get_input_details()
-        if not details or not self._interpreter.get_output_details():
+        with silenced():
+            self._interpreter = load_interpreter(self._content, self.runtime)
+            self._interpreter.allocate_tensors()
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if not inputs or not outputs:
             raise ModelFileError(f"{self.facts.source} has no input or no output to use")
-        self._input: int = details[0]["index"]
-        self._output: int = self._interpreter.get_output_details()[0]["index"]
-        self._fed = int(details[0]["shape"][0]) if len(details[0]["shape"]) else 0
+        self._input: int = inputs[0]["index"]
+        self._output: int = outputs[0]["index"]
+        self._fed = int(inputs[0]["shape"][0]) if len(inputs[0]["shape"]) else 0
 
     def _specs(self, details: str) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec.from_details(one) for one in getattr(self._interpreter, details)())
@@ -353,10 +356,15 @@ class Runner:
             and self._output in delegates[0]["outputs"]
         )
 
-    def _fixed_batch(self, images: int) -> _FixedBatchError:
-        return _FixedBatchError(
-            f"{self.facts.source} does not take {images} images at a time; feed it one"
-        )
+    def _wrong_batch(self, images: int) -> ModelFileError:
+        return ModelFileError(f"{self.facts.source} does not take {images} image(s) at a time")
+
+    @contextlib.contextmanager
+    def _errors_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> ModelFileError:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -378,7 +386,7 @@ def load_interpreter(content: bytes, runtime: Runtime) -> Any:
     with warnings.catch_warnings():
         # The class is deprecated for ai_edge_litert's, which has no release for TensorFlow's
         # older versions; both have the same methods, and `runtime` chooses.
-        warnings.filterwarnings("ignore", r"(?s).*tf\.lite\.Interpreter is deprecated")
+        warnings.filterwarnings("ignore", r"(?s).*Please use the LiteRT interpreter", UserWarning)
         return interpreter(
             model_content=content,
             num_threads=runtime.threads,
@@ -398,7 +406,3 @@ def _interpreter_class(name: str) -> tuple[Any, Any]:
             "python -m pip install ai-edge-litert"
         ) from error
     return litert.Interpreter, litert.OpResolverType
-
-
-class _FixedBatchError(ModelFileError):
-    """The model's batch cannot be changed."""

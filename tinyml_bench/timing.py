@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml_bench.chatter import quiet_tensorflow, silenced
+from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
 from tinyml_bench.records import CaseId, Measurement
 from tinyml_bench.variants import SIBLING, VARIANTS
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 
     from tinyml_bench.measure import Workbench
     from tinyml_bench.suite import Suite
+
+
+def prepare() -> None:
+    """Import TensorFlow, for one thread an operation, before the first case is timed.
+
+    Where something else in this process has begun to use TensorFlow, its threads stay as they are.
+    """
+    with contextlib.suppress(UsageError):
+        tensorflow = import_tensorflow()
+        with contextlib.suppress(RuntimeError):
+            tensorflow.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
@@ -30,11 +43,10 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
         suite.add_absent(case, "latency_ratio", "it crashed in a worker, or its sibling did")
         benchmark.skipped = True  # or pytest-benchmark warns that it was not used
         return
-    timer = PairedTimer(
-        invocation(suite.workbench, case), invocation(suite.workbench, sibling)
-    )
+    timer = PairedTimer(invocation(suite.workbench, case), invocation(suite.workbench, sibling))
     rounds = 1 if benchmark.disabled else timer.rounds()
-    benchmark.pedantic(timer.target, setup=timer.setup, rounds=rounds, iterations=1)
+    pedantic: Any = benchmark.pedantic  # it has no types
+    pedantic(timer.target, setup=timer.setup, rounds=rounds, iterations=1)
     if benchmark.disabled or benchmark.stats is None:
         suite.add_absent(case, "latency_ratio", "timing is disabled")
     else:
@@ -46,8 +58,8 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
 def invocation(workbench: Workbench, case: CaseId) -> Invoke:
     """Return a function that runs one inference of `case` on its first test image."""
     image = workbench.first_image(case)
+    prepare()
     with silenced():
-        quiet_tensorflow()
         if VARIANTS[case.variant].is_reference:
             return _keras_invocation(workbench, case, image)
         from tinyml_bench.tflite import Runner

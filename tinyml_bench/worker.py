@@ -25,7 +25,6 @@ import cloudpickle
 PING = b"ping"
 
 _PR_SET_PDEATHSIG = 1
-_C_LIBRARY = ctypes.CDLL(None)
 
 
 def serve(descriptor: int) -> None:
@@ -53,7 +52,7 @@ def _settle() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if sys.platform == "linux":
         # The end of the socket would not stop native code that holds the interpreter lock.
-        _C_LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
     sys.argv[:] = ["tinyml-bench-worker"]
@@ -70,8 +69,6 @@ def _receive(connection: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
 
 def _answer(connection: Connection, place: bytes, task: bytes) -> None:
     header, body = _perform(place, task)
-    # What C still has in a buffer would show up as the output of a later task; Python has none.
-    _C_LIBRARY.fflush(None)
     connection.send_bytes(header)
     connection.send_bytes(body)
 

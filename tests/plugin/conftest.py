@@ -6,7 +6,7 @@ import pytest
 
 # Takes the place of the workbench. `facts.json` changes the made-up facts of single cases, and
 # `trouble.json` makes single cases crash or lack their data.
-_CONFTEST = '''
+_CONFTEST = """
 import json
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class MadeUpWorkbench:
     def measure(self, case):
         trouble = read("trouble.json").get(case.variant)
         if trouble == "crash":
-            return Measurement(case, crash=Crash("conversion", "killed by SIGABRT", ("F0 check failed",)))
+            crash = Crash("conversion", "killed by SIGABRT", ("F0 check failed",))
+            return Measurement(case, crash=crash)
         if trouble == "missing":
             raise DataMissingError("toy is in none of the places tried")
         changed = read("facts.json").get(case.variant, {})
@@ -74,7 +75,7 @@ class MadeUpWorkbench:
 
 tinyml_bench.suite._make_workbench = MadeUpWorkbench
 tinyml_bench.timing.invocation = lambda workbench, case: lambda: None
-'''
+"""
 
 _TESTS = """
 def test_accuracy(tinyml_case):
@@ -102,7 +103,7 @@ class ToyProject:
 
     def run(self, *arguments):
         """Run pytest on it in a process of its own."""
-        return self.pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
     def write_baselines(self):
         """Store the baselines of all three cases."""
@@ -129,6 +130,9 @@ class ToyProject:
 
 @pytest.fixture
 def toy_project(pytester, monkeypatch):
-    """A project with made-up measurements; see :class:`ToyProject`."""
+    """Return a project with made-up measurements."""
     monkeypatch.setenv("COLUMNS", "120")
+    # A run inside a worker of pytest-xdist would take itself for one.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)
     return ToyProject(pytester)

@@ -70,12 +70,13 @@ _POLICY = "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
 
 @pytest.fixture(scope="module")
 def shade(tmp_path_factory):
-    """A project with a real network of four cases, its baselines stored."""
+    """Return a project with a real network of four cases, its baselines stored."""
     folder = tmp_path_factory.mktemp("shade")
     (folder / "conftest.py").write_text(_CONFTEST)
     (folder / "test_gates.py").write_text(_TESTS)
     (folder / "pyproject.toml").write_text(_POLICY)
-    environment = dict(os.environ, TINYML_BENCH_CACHE=str(folder / "cache"), COLUMNS="140")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    environment |= dict(TINYML_BENCH_CACHE=str(folder / "cache"), COLUMNS="140")
     project = RealProject(folder, environment)
     status, output = project.run("--baseline-update-new")
     assert status == 0, output

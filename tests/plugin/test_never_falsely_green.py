@@ -21,7 +21,7 @@ def test_missing_data_of_a_case_asked_for_by_name_fails(toy_project):
 
 
 def test_nothing_selected_is_no_success(toy_project):
-    """pytest's own status for no tests is kept."""
+    """Pytest's own status for no tests is kept."""
     toy_project.write_baselines()
     assert toy_project.run("-k", "no-such-case").ret == 5
 

@@ -1,6 +1,7 @@
 """pytest-benchmark's own options keep working, and so does pytest-xdist."""
 
 import json
+import sys
 
 import pytest
 
@@ -20,12 +21,16 @@ def test_save_names_the_run_that_the_table_command_prints(toy_project):
     """The same name leads to the saved run."""
     toy_project.write_baselines()
     toy_project.run("--benchmark-save=mine")
-    outcome = toy_project.pytester.run("tinyml-bench", "table", "mine", "--format", "csv")
+    outcome = toy_project.pytester.run(
+        sys.executable, "-m", "tinyml_bench.cli", "table", "mine", "--format", "csv"
+    )
     assert outcome.ret == 0
     outcome.stdout.fnmatch_lines(["*accuracy*toy-net*int8*"])
 
 
-@pytest.mark.parametrize("arguments", [["--benchmark-disable"], ["-n", "2"]], ids=["disabled", "xdist"])
+@pytest.mark.parametrize(
+    "arguments", [["--benchmark-disable"], ["-n", "2"]], ids=["disabled", "xdist"]
+)
 def test_without_timing_the_rest_is_judged(toy_project, arguments):
     """Latency is incomparable and says so; accuracy and size are judged, and the run passes."""
     toy_project.write_baselines()

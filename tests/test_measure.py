@@ -1,0 +1,275 @@
+"""Measuring: what is asked of the executor and the cache, and what becomes of a failure."""
+
+import threading
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinyml_bench import tasks
+from tinyml_bench.cache import Cache
+from tinyml_bench.datasets import DATASETS, Split, dataset
+from tinyml_bench.errors import CacheError, DataMissingError, UsageError
+from tinyml_bench.isolation import WorkerCrashed
+from tinyml_bench.measure import Once, Workbench
+from tinyml_bench.records import CaseId
+from tinyml_bench.tasks import Description, Shard
+from tinyml_bench.variants import VARIANTS, variant
+from tinyml_bench.workloads import WORKLOADS, workload
+
+SAMPLES = 2500
+LABELS = np.arange(SAMPLES) % 3
+DESCRIPTION = Description("network", "weights", "test", "calibration", SAMPLES, 4000, 3000, 12000)
+TF, FLOAT32, INT8 = (CaseId("toy", "net", name) for name in ("tf", "float32", "int8"))
+
+
+class Inline(Executor):
+    """Runs each task at once and notes its name."""
+
+    def __init__(self):
+        self.calls = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.calls.append(fn.__name__)
+        future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - an executor hands on whatever comes
+            future.set_exception(error)
+        return future
+
+
+def scores(wrong, stretch):
+    """Return class scores that are wrong on the first `wrong` images."""
+    predicted = LABELS.copy()
+    predicted[:wrong] = (predicted[:wrong] + 1) % 3
+    chosen = predicted[slice(*stretch)]
+    return Shard(np.eye(3, dtype=np.float32)[chosen], 2.0, 1.0, 100 + stretch[0])
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Register a workload and let the worker's functions give made-up results."""
+    undo = [registry.snapshot() for registry in (DATASETS, WORKLOADS, VARIANTS)]
+
+    @dataset("toy", class_names=("a", "b", "c"), replace=True)
+    def load(split):
+        images = np.zeros((SAMPLES, 2, 2, 1), np.uint8)
+        return Split(split, images, LABELS, tuple(map(str, range(SAMPLES))))
+
+    @workload("toy-net", replace=True)
+    def net():
+        raise AssertionError("no network is built here")
+
+    def describe(workload, dataset):
+        return DESCRIPTION
+
+    def convert(workload, dataset, recipe):
+        return b"TFL3" + recipe.name.encode() * (100 if recipe.name == "float32" else 25)
+
+    def evaluate(path, dataset, stretch, runtime):
+        return scores(500 if b"int8" in path.read_bytes() else 250, stretch)
+
+    def evaluate_reference(workload, dataset, stretch):
+        return scores(250, stretch)
+
+    for function in (describe, convert, evaluate, evaluate_reference):
+        monkeypatch.setattr(tasks, function.__name__, function)
+    yield monkeypatch
+    for restore in undo:
+        restore()
+
+
+@pytest.fixture
+def bench(toy, tmp_path):
+    """Return a workbench on an executor that runs everything at once."""
+    return Workbench(Inline(), Cache(tmp_path))
+
+
+def test_facts_are_in_relation_to_the_reference_and_the_sibling(bench):
+    """Accuracy, drop, agreement and the three size reductions, as defined."""
+    facts = bench.measure(INT8).facts
+    assert facts["accuracy"] == 0.8
+    assert facts["accuracy_drop"] == pytest.approx(0.1)
+    assert facts["agreement"] == 0.9
+    assert facts["size_bytes"] == 104
+    assert facts["size_reduction"] == pytest.approx(1 - 104 / 704, abs=1e-6)
+    assert facts["size_reduction_keras"] == pytest.approx(1 - 104 / 4000, abs=1e-6)
+    assert facts["size_reduction_keras_optimizer"] == pytest.approx(1 - 104 / 12000, abs=1e-6)
+
+
+def test_the_reference_has_no_relation_to_itself(bench):
+    """Its size is that of the saved Keras file."""
+    facts = bench.measure(TF).facts
+    assert facts["size_bytes"] == 4000
+    assert not {"accuracy_drop", "agreement", "size_reduction"} & facts.keys()
+
+
+def test_shards_are_joined(bench):
+    """Times are added up, memory is the largest, and every image is there once."""
+    measurement = bench.measure(INT8)
+    assert measurement.predictions.samples == SAMPLES
+    assert measurement.facts["split_seconds"] == 6.0
+    assert measurement.facts["invoke_share"] == 0.5
+    assert measurement.facts["peak_memory_bytes"] == 2100
+
+
+def test_fewer_samples_are_a_prefix(toy, tmp_path):
+    """Asked for 1000 images, the first 1000 are evaluated."""
+    bench = Workbench(Inline(), Cache(tmp_path), samples=1000)
+    assert bench.measure(INT8).predictions.samples == 1000
+    assert bench.measure(INT8).facts["accuracy"] == 0.5
+
+
+def test_no_samples_are_refused(tmp_path):
+    """Nothing to evaluate is a mistake."""
+    with pytest.raises(UsageError, match="at least 1"):
+        Workbench(Inline(), Cache(tmp_path), samples=0)
+
+
+def test_a_second_run_asks_workers_only_for_the_description(bench, tmp_path):
+    """Models and evaluations come from the cache, and the measurement says so."""
+    first = bench.measure(INT8)
+    again = Workbench(Inline(), Cache(tmp_path))
+    second = again.measure(INT8)
+    assert again.executor.calls == ["describe"]
+    assert (first.cached, second.cached) == (False, True)
+    assert first.facts == second.facts
+
+
+@pytest.mark.parametrize("changed", ["network_sha256", "test_sha256", "calibration_sha256"])
+def test_what_an_evaluation_depends_on_is_in_its_key(bench, toy, tmp_path, changed):
+    """Another network, test split or calibration is measured anew."""
+    from dataclasses import replace
+
+    bench.measure(INT8)
+    toy.setattr(tasks, "describe", lambda *_: replace(DESCRIPTION, **{changed: "other"}))
+    again = Workbench(Inline(), Cache(tmp_path))
+    again.measure(INT8)
+    asked = set(again.executor.calls) - {"<lambda>"}
+    assert asked & {"convert", "evaluate"}
+
+
+def test_a_users_converter_is_never_taken_from_the_cache(bench, tmp_path):
+    """What a function does cannot be told from its name."""
+
+    @variant("mine")
+    def mine(model, calibration):
+        return b"TFL3"
+
+    case = CaseId("toy", "net", "mine")
+    bench.measure(case)
+    again = Workbench(Inline(), Cache(tmp_path))
+    again.measure(case)
+    assert "convert" in again.executor.calls
+
+
+def fail(error):
+    """Return a task that raises `error`."""
+
+    def task(*_):
+        raise error
+
+    return task
+
+
+def test_a_conversion_that_dies_is_a_crash_of_that_case(bench, toy):
+    """The signal and the native lines are kept."""
+    toy.setattr(tasks, "convert", fail(WorkerCrashed("killed by SIGABRT", ("F0 check",))))
+    crash = bench.measure(INT8).crash
+    assert (crash.phase, crash.cause, crash.stderr_tail) == (
+        "conversion", "killed by SIGABRT", ("F0 check",),
+    )  # fmt: skip
+
+
+def test_an_evaluation_that_raises_is_a_crash_of_that_case(bench, toy):
+    """An ordinary exception of a kernel counts as well."""
+    toy.setattr(tasks, "evaluate", fail(RuntimeError("no_integer_overflow")))
+    measurement = bench.measure(INT8)
+    assert measurement.crash.phase == "evaluation"
+    assert "no_integer_overflow" in measurement.crash.cause
+    assert bench.measure(TF).crash is None
+
+
+def test_an_output_that_is_not_finite_is_a_crash(bench, toy):
+    """NaN has no largest class."""
+    toy.setattr(
+        tasks,
+        "evaluate",
+        lambda path, dataset, stretch, runtime: Shard(
+            np.full((stretch[1] - stretch[0], 3), np.nan, np.float32), 1.0, 1.0, None
+        ),
+    )
+    assert "not a finite number for 2500 of 2500" in bench.measure(INT8).crash.cause
+
+
+def test_without_the_reference_the_rest_is_measured(bench, toy):
+    """Drop and agreement are absent with the reason, accuracy is there."""
+    toy.setattr(tasks, "evaluate_reference", fail(WorkerCrashed("killed by SIGSEGV")))
+    measurement = bench.measure(INT8)
+    assert measurement.facts["accuracy"] == 0.8
+    assert "killed by SIGSEGV" in measurement.absent["agreement"]
+
+
+def test_missing_data_is_no_crash(bench, toy):
+    """The case cannot run here, which is not the converter's fault."""
+    toy.setattr(tasks, "describe", fail(DataMissingError("nowhere")))
+    with pytest.raises(DataMissingError, match="nowhere"):
+        bench.measure(INT8)
+
+
+def test_a_cache_that_cannot_be_written_is_no_crash(bench, toy):
+    """The message must reach the user as what it is."""
+    toy.setattr(bench.cache, "put", fail(CacheError("disk full")))
+    with pytest.raises(CacheError, match="disk full"):
+        bench.measure(INT8)
+
+
+def test_measure_all_gives_every_case_once(bench):
+    """With the error that it ended in, if any."""
+    done = dict(bench.measure_all([TF, FLOAT32, INT8]))
+    assert done == {TF: None, FLOAT32: None, INT8: None}
+
+
+def test_leaving_measure_all_stops_the_workers(toy, tmp_path):
+    """An interrupt must not wait for a task that hangs."""
+    released = threading.Event()
+
+    class Hanging(Inline):
+        def submit(self, fn, /, *args, **kwargs):
+            if fn.__name__ != "convert":
+                return super().submit(fn, *args, **kwargs)
+            return ThreadPoolExecutor(1).submit(released.wait, 60)
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            released.set()
+
+    bench = Workbench(Hanging(), Cache(tmp_path))
+    running = bench.measure_all([TF, INT8])
+    assert next(running) == (TF, None)
+    running.close()
+    assert released.is_set()
+
+
+def test_once_makes_each_thing_once():
+    """However many threads ask at the same time."""
+    once, made = Once(), []
+
+    def make():
+        time.sleep(0.05)
+        made.append(1)
+        return "thing"
+
+    with ThreadPoolExecutor(8) as threads:
+        got = list(threads.map(lambda _: once.get("name", make), range(8)))
+    assert got == ["thing"] * 8
+    assert made == [1]
+
+
+def test_once_gives_every_asker_the_same_failure():
+    """A failure is not tried again in the same run."""
+    once = Once()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            once.get("name", fail(ValueError("broken")))

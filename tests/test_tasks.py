@@ -1,0 +1,105 @@
+"""What runs in workers, on the committed network and images that are made here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyml_bench import models, tasks
+from tinyml_bench.datasets import Dataset, Split
+from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads import Workload
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def workload():
+    """Return our own small network with its committed weights."""
+    path = ROOT / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
+    return Workload("fashion_mnist", "custom", build_custom, checkpoint=path)
+
+
+def build_custom():
+    """Return the network that the committed checkpoint belongs to."""
+    return models.make_custom(input_shape=(28, 28, 1), classes=10)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Return a dataset of 60 smooth random images of the size that the network takes."""
+    generator = np.random.default_rng(5)
+    coarse = generator.integers(0, 256, (60, 7, 7, 1)).astype(np.uint8)
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    labels = generator.integers(0, 10, 60)
+
+    def load(split):
+        return Split(split, images, labels, tuple(map(str, range(60))))
+
+    return Dataset("noise", tuple("abcdefghij"), "", "", load)
+
+
+@pytest.fixture(scope="module")
+def files(workload, noise, tmp_path_factory):
+    """Return the path of every converted variant of the committed network, by name."""
+    folder = tmp_path_factory.mktemp("files")
+    for name in VARIANTS:
+        if not VARIANTS[name].is_reference:
+            (folder / f"{name}.tflite").write_bytes(tasks.convert(workload, noise, VARIANTS[name]))
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_batches_predict_what_single_images_do(variant, workload, noise, files):
+    """For each of the eight variants, image by image; the TensorFlow Lite ones to the last bit."""
+    together, apart = (
+        np.concatenate([evaluated(variant, workload, noise, files, part).scores for part in parts])
+        for parts in ([(0, 60)], [(i, i + 1) for i in range(60)])
+    )
+    assert (together.argmax(axis=1) == apart.argmax(axis=1)).all()
+    if variant == "tf":
+        # TensorFlow adds in another order in a larger batch: the last bits may differ.
+        np.testing.assert_allclose(together, apart, atol=1e-6)
+    else:
+        assert (together == apart).all()
+
+
+def evaluated(variant, workload, dataset, files, stretch):
+    """Run one stretch of the test split as a worker does."""
+    if variant == "tf":
+        return tasks.evaluate_reference(workload, dataset, stretch)
+    return tasks.evaluate(files[variant], dataset, stretch, Runtime())
+
+
+def test_a_description_tells_what_a_workload_is_made_of(workload, noise):
+    """Hashes of network and splits, and the sizes of the saved Keras files."""
+    description = tasks.describe(workload, noise)
+    assert description.test_samples == 60
+    assert description.test_sha256 == noise.load("test").sha256
+    assert (
+        description.keras_gzip_bytes < description.keras_bytes < description.keras_optimizer_bytes
+    )
+    assert description == tasks.describe(workload, noise)
+
+
+def test_an_evaluation_says_what_it_took(workload, noise, files):
+    """Most of the time is inside the interpreter's call, and never more than all of it."""
+    shard = evaluated("float32", workload, noise, files, (0, 60))
+    assert 0 < shard.invoke_seconds <= shard.total_seconds
+
+
+def test_a_stretch_is_the_same_images_as_in_the_whole(workload, noise, files):
+    """Shards joined in order are the evaluation of the whole split."""
+    whole = evaluated("int8", workload, noise, files, (0, 60)).scores
+    parts = [evaluated("int8", workload, noise, files, (i, i + 20)).scores for i in (0, 20, 40)]
+    assert (np.concatenate(parts) == whole).all()
+
+
+def test_a_runner_is_remembered_by_the_file_it_runs(workload, noise, files):
+    """Another file in the same process is not answered by the first one's interpreter."""
+    float_scores = evaluated("float32", workload, noise, files, (0, 10)).scores
+    int8_scores = evaluated("int8", workload, noise, files, (0, 10)).scores
+    assert not np.array_equal(float_scores, int8_scores)
+    direct, _ = Runner.from_file(files["int8"]).predict(noise.load("test").images[:10])
+    assert np.array_equal(int8_scores, direct)
