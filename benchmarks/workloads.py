@@ -15,3 +15,211 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 def fashion_mnist_custom():
     """Return the small CNN for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
     return models.make_custom(input_shape=(28, 28, 1), classes=10)
+
+
+@workload(
+    "pneumonia-custom",
+    profile="full",
+    checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
+    training=Training(
+        epochs=40,
+        batch_size=64,
+        label_smoothing=0.1,
+        shift=0.06,
+        mirror=True,
+        zoom=0.15,
+        rotate=8,
+        light=0.3,
+        balance=1,
+        storage="int8",
+    ),
+    input_size=150,
+)
+def pneumonia_custom():
+    """Return the small CNN for chest X-rays, (150, 150, 1) raw pixels to 2 classes."""
+    return models.make_custom((150, 150, 1), 2, stages=models.GREY_STAGES, scaled=False)
+
+
+@workload(
+    "pneumonia-custom1000",
+    profile="full",
+    checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
+    input_size=1000,
+)
+def pneumonia_custom1000():
+    """Return the same network for (1000, 1000, 1) raw pixels, for its time and memory alone.
+
+    It averages whatever map is left, so the weights fit; but they know X-rays of 150 pixels, and
+    find nothing in larger ones.
+    """
+    return models.make_custom((1000, 1000, 1), 2, stages=models.GREY_STAGES, scaled=False)
+
+
+@workload(
+    "skin_lesion-custom",
+    profile="full",
+    checkpoint=CHECKPOINTS / "skin_lesion-custom.npz",
+    training=Training(
+        epochs=32,
+        batch_size=64,
+        label_smoothing=0.1,
+        shift=0.06,
+        mirror=True,
+        turn=True,
+        zoom=0.15,
+        rotate=30,
+        light=0.15,
+        balance=0.25,
+        storage="int8",
+    ),
+    input_size=224,
+)
+def skin_lesion_custom():
+    """Return the small CNN for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
+    return models.make_custom(
+        (224, 224, 3), 7, stages=models.COLOUR_STAGES, dropout=0.3, scaled=False, momentum=0.9
+    )
+
+
+@workload(
+    "pneumonia-mobilenet",
+    profile="full",
+    checkpoint=CHECKPOINTS / "pneumonia-mobilenet.npz",
+    training=Training(
+        base="mobilenet",
+        frozen_until="conv_pw_11_relu",
+        versions=3,
+        head_epochs=10,
+        epochs=10,
+        batch_size=32,
+        learning_rate=3e-4,
+        label_smoothing=0.1,
+        shift=0.06,
+        mirror=True,
+        zoom=0.15,
+        rotate=8,
+        light=0.3,
+        balance=1,
+        storage="int8",
+    ),
+    input_size=224,
+)
+def pneumonia_mobilenet():
+    """Return MobileNet for chest X-rays, (224, 224, 1) raw pixels to 2 classes."""
+    return models.make_mobilenet((224, 224, 1), 2)
+
+
+@workload(
+    "skin_lesion-mobilenet",
+    profile="full",
+    checkpoint=CHECKPOINTS / "skin_lesion-mobilenet.npz",
+    training=Training(
+        base="mobilenet_v2",
+        frozen_until="block_12_add",
+        versions=3,
+        head_epochs=10,
+        epochs=12,
+        batch_size=32,
+        learning_rate=3e-4,
+        label_smoothing=0.1,
+        shift=0.06,
+        mirror=True,
+        turn=True,
+        zoom=0.15,
+        rotate=30,
+        light=0.1,
+        balance=0.25,
+        storage="int8",
+    ),
+    input_size=224,
+)
+def skin_lesion_mobilenet():
+    """Return MobileNetV2 for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
+    return models.make_mobilenet_v2((224, 224, 3), 7)
+
+
+@workload(
+    "fashion_mnist-vgg16",
+    profile="full",
+    checkpoint=CHECKPOINTS / "fashion_mnist-vgg16.npz",
+    training=Training(
+        base="vgg16",
+        frozen_until="block3_pool",
+        head_epochs=1,
+        epochs=3,
+        batch_size=128,
+        learning_rate=3e-4,
+        label_smoothing=0.05,
+        storage="int8",
+    ),
+)
+def fashion_mnist_vgg16():
+    """Return VGG16 at 32 pixels for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
+    return models.make_vgg16((28, 28, 1), 10, side=32)
+
+
+@workload(
+    "pneumonia-vgg16",
+    profile="full",
+    checkpoint=CHECKPOINTS / "pneumonia-vgg16.npz",
+    training=Training(
+        base="vgg16",
+        frozen_until="block5_conv1",
+        head_epochs=10,
+        epochs=3,
+        batch_size=32,
+        learning_rate=1e-4,
+        label_smoothing=0.1,
+        balance=1,
+        mix=0.3,
+        storage="int8",
+    ),
+    input_size=224,
+)
+def pneumonia_vgg16():
+    """Return VGG16 for chest X-rays, (224, 224, 1) raw pixels to 2 classes."""
+    return models.make_vgg16((224, 224, 1), 2)
+
+
+@workload(
+    "skin_lesion-vgg16",
+    profile="full",
+    checkpoint=CHECKPOINTS / "skin_lesion-vgg16.npz",
+    training=Training(
+        base="vgg16",
+        frozen_until="block5_conv1",
+        head_epochs=10,
+        epochs=3,
+        batch_size=32,
+        learning_rate=1e-4,
+        label_smoothing=0.1,
+        balance=0.25,
+        storage="int8",
+    ),
+    input_size=224,
+)
+def skin_lesion_vgg16():
+    """Return VGG16 for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
+    return models.make_vgg16((224, 224, 3), 7)
+
+
+@workload(
+    "fashion_mnist-mobilenet",
+    profile="full",
+    checkpoint=CHECKPOINTS / "fashion_mnist-mobilenet.npz",
+    training=Training(
+        base="mobilenet",
+        frozen_until="conv_pw_11_relu",
+        frozen_norm=False,
+        head_epochs=1,
+        epochs=5,
+        batch_size=128,
+        learning_rate=1e-3,
+        label_smoothing=0.05,
+        storage="int8",
+        complete=True,
+    ),
+)
+def fashion_mnist_mobilenet():
+    """Return MobileNet at 96 pixels for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
+    return models.make_mobilenet((28, 28, 1), 10, side=96)

@@ -97,3 +97,76 @@ def test_an_epoch_is_made_of_full_batches(noise, batch_size, steps, shown):
     assert steps_per_epoch(noise, training) == steps
     ((pixels, _),) = take(noise, training, 1)
     assert len(pixels) == shown
+
+
+def drawn(split, **recipe):
+    """Return one batch of all images, augmented, and their numbers."""
+    return take(split, Training(epochs=1, batch_size=len(split), **recipe), 1)[0]
+
+
+def test_batches_go_on_where_they_stopped(noise):
+    """The third batch is the same, whether or not the first two were drawn."""
+    training = Training(epochs=3, batch_size=4, mirror=True, light=0.2, zoom=0.1, turn=True)
+    (_, _, (pixels, labels)) = take(noise, training, 3)
+    later = next(batches(noise, training, len(noise), first=2).as_numpy_iterator())
+    assert np.array_equal(later[0], pixels)
+    assert np.array_equal(later[1].argmax(axis=1), labels)
+
+
+def test_turning_gives_all_eight_positions(dots):
+    """A dot off the middle comes to all places that turns and mirrors bring it to."""
+    shifted = make_split(np.roll(dots.images, 2, axis=1))
+    pixels, _ = drawn(shifted, turn=True, mirror=True)
+    rows, columns = where(pixels)
+    expected = {(4 + a, 4 + b) for a, b in ((2, -1), (2, 1), (-2, -1), (-2, 1))}
+    expected |= {(column, row) for row, column in expected}
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
+
+
+def test_light_changes_gain_and_offset_within_the_range(noise):
+    """Each image is mapped by one line of its own, cut at 0 and 255."""
+    pixels, numbers = drawn(noise, light=0.4)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+    gains = []
+    for image, number in zip(pixels, numbers, strict=True):
+        inside = (image > 0) & (image < 255)
+        gain, offset = np.polyfit(noise.images[number][inside], image[inside], 1)
+        line = gain * noise.images[number] + offset
+        np.testing.assert_allclose(image, np.clip(line, 0, 255), atol=0.01)
+        gains.append(gain)
+    assert 0.6 <= min(gains) < 0.95
+    assert 1.05 < max(gains) <= 1.4
+
+
+def test_zoom_and_rotation_keep_the_middle(noise):
+    """The middle pixel stays where it is, and others do not."""
+    images = np.random.default_rng(1).integers(0, 256, (8, 7, 7, 1), dtype=np.uint8)
+    pixels, numbers = drawn(make_split(images), zoom=0.3, rotate=20)
+    np.testing.assert_allclose(pixels[:, 3, 3], images[numbers][:, 3, 3], atol=0.5)
+    assert np.abs(pixels - images[numbers]).max() > 20
+
+
+def test_rotation_turns_by_the_angle_that_was_drawn():
+    """A bright row becomes a straight line through the middle, at no more than the angle given."""
+    images = np.zeros((16, 41, 41, 1), np.uint8)
+    images[:, 20] = 255
+    pixels, _ = drawn(make_split(images), rotate=30)
+    heights = pixels[..., 0].argmax(axis=1) - 20  # of the line, in each column
+    slopes = [np.polyfit(np.arange(-10, 11), height[10:31], 1)[0] for height in heights]
+    angles = np.degrees(np.arctan(slopes))
+    assert np.abs(angles).max() <= 31
+    assert np.abs(angles).max() > 12
+
+
+def test_stretching_makes_wider_what_it_makes_lower():
+    """A square in the middle becomes a rectangle of about the same area."""
+    images = np.zeros((32, 81, 81, 1), np.uint8)
+    images[:, 20:61, 20:61] = 255
+    pixels, _ = drawn(make_split(images), stretch=0.3)
+    bright = pixels[..., 0] > 127
+    heights, widths = bright[:, :, 40].sum(axis=1), bright[:, 40].sum(axis=1)
+    assert (widths / heights).min() < 0.7
+    assert (widths / heights).max() > 1.4
+    assert np.all((heights < 41) | (widths <= 42))
+    assert np.all((widths < 41) | (heights <= 42))

@@ -1,6 +1,5 @@
 """A model card survives JSON, a broken one is refused, and the committed one is true."""
 
-import dataclasses
 import json
 import runpy
 from pathlib import Path
@@ -11,9 +10,10 @@ from tinyml_bench import checkpoints
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.models import count_macs, make_custom
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads import WORKLOADS, Training
 
-COMMITTED = Path(__file__).parent.parent / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
+FOLDER = Path(__file__).parent.parent / "benchmarks" / "checkpoints"
+COMMITTED = FOLDER / "fashion_mnist-custom.npz"
 
 CARD = ModelCard(
     workload="toy-net",
@@ -83,9 +83,25 @@ def test_the_committed_card_is_true_of_the_committed_checkpoint():
     assert card.test_accuracy >= 0.925
 
 
-def test_the_committed_recipe_is_the_registered_one(monkeypatch):
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_the_committed_recipe_is_the_registered_one(monkeypatch, path):
     """Whoever runs the card's command trains with the card's recipe."""
     monkeypatch.setattr(WORKLOADS, "_entries", {})
-    runpy.run_path(str(COMMITTED.parent.parent / "workloads.py"))
-    card = ModelCard.from_json(card_path(COMMITTED).read_text(encoding="utf-8"))
-    assert card.recipe == dataclasses.asdict(WORKLOADS[card.workload].training)
+    runpy.run_path(str(FOLDER.parent / "workloads.py"))
+    card = ModelCard.from_json(path.read_text(encoding="utf-8"))
+    assert card.workload == path.stem
+    # A field that is younger than the card had its default when the card was written.
+    assert Training(**card.recipe) == WORKLOADS[card.workload].training
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.npz")), ids=lambda path: path.stem)
+def test_each_committed_checkpoint_is_the_one_of_its_card(path):
+    """The file's hash and size are those that the card has."""
+    card = ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
+    assert card.checkpoint_sha256 == checkpoints.sha256(path)
+    assert card.checkpoint_bytes == path.stat().st_size
+
+
+def test_the_committed_checkpoints_are_small():
+    """All together take at most 40 MB, so that cloning the repository stays quick."""
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) <= 40_000_000

@@ -94,3 +94,64 @@ def test_a_label_without_a_name_is_refused() -> None:
     dataset("mine", class_names=["a", "b"])(lambda split: make(split, (0, 2)))
     with pytest.raises(UsageError, match="label 2 has no name; class_names lists 2"):
         DATASETS["mine"].load("test")
+
+
+def make_side(side: int) -> Split:
+    """Return a split of two black images of `side` x `side` pixels."""
+    return Split("test", np.zeros((2, side, side, 1), np.uint8), np.array([0, 1]), ("a", "b"))
+
+
+def test_a_loader_may_take_a_size() -> None:
+    """A second parameter named size gets what is asked for, and nothing where nothing is."""
+    asked = []
+
+    @dataset("mine", class_names=["a", "b"])
+    def mine(split: str, size: int | None = None) -> Split:
+        asked.append(size)
+        return make_side(size or 5)
+
+    assert DATASETS["mine"].load("test").images.shape == (2, 5, 5, 1)
+    assert DATASETS["mine"].load("test", 7).images.shape == (2, 7, 7, 1)
+    assert DATASETS["mine"].load("test", size=9).images.shape == (2, 9, 9, 1)
+    assert asked == [None, 7, 9]
+
+
+def test_a_loader_that_takes_a_split_only_has_one_size() -> None:
+    """Its own size may be asked for by number; another one is an error that says which it is."""
+
+    @dataset("mine", class_names=["a", "b"])
+    def mine(split: str) -> Split:
+        return make_side(2)
+
+    assert DATASETS["mine"].load("test", 2).images.shape == (2, 2, 2, 1)
+    with pytest.raises(UsageError, match="'mine' has images of 2 x 2 pixels, not 32 x 32"):
+        DATASETS["mine"].load("test", 32)
+
+
+def test_a_second_parameter_of_another_name_is_not_the_size() -> None:
+    """What a loader keeps for itself is left at its default."""
+
+    @dataset("mine", class_names=["a", "b"])
+    def mine(split: str, seed: int = 2) -> Split:
+        return make_side(seed)
+
+    assert DATASETS["mine"].load("test", 2).images.shape == (2, 2, 2, 1)
+
+
+def test_a_loader_that_ignores_the_size_is_found_out() -> None:
+    """Nobody is measured at another size than the workload's."""
+
+    @dataset("mine", class_names=["a", "b"])
+    def mine(split: str, size: int | None = None) -> Split:
+        return make_side(3)
+
+    with pytest.raises(UsageError, match="3 x 3 pixels, not 4 x 4"):
+        DATASETS["mine"].load("test", 4)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "28"])
+def test_a_size_is_a_side_in_pixels(size: Any) -> None:
+    """What cannot be one never reaches the loader."""
+    dataset("mine", class_names=["no", "yes"])(make)
+    with pytest.raises(UsageError, match="size is a side in pixels from 1, got"):
+        DATASETS["mine"].load("test", size)

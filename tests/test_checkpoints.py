@@ -8,8 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from tinyml_bench import checkpoints
+from tinyml_bench import checkpoints, imagenet
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.variables import weights_of
 from tinyml_bench.workloads import Training, Workload
 
 
@@ -73,26 +74,6 @@ def test_a_checkpoint_is_a_plain_npz(path):
     ]
     assert {array.dtype for array in arrays.values()} == {np.dtype("<f4")}
     assert np.array_equal(arrays["dense_1/kernel"], model.layers[-1].kernel)
-
-
-def test_nested_and_shared_layers_have_one_key_each():
-    """A layer's key carries the networks it lies in; a layer used twice is kept once."""
-    from tf_keras import Model, Sequential, layers
-
-    base = Sequential([layers.Input((2,)), layers.Dense(2, name="inner")], name="base")
-    first, second = layers.Input((2,)), layers.Input((2,))
-    model = Model([first, second], layers.Add()([base(first), base(second)]))
-    assert list(checkpoints.weights_of(model)) == ["base/inner/kernel", "base/inner/bias"]
-
-
-def test_variables_of_one_name_in_a_layer_are_told_apart():
-    """A layer made of two others has two kernels, and both are kept."""
-    from tf_keras import Sequential, layers
-
-    wrapped = layers.Bidirectional(layers.SimpleRNN(2), name="both_ways")
-    weights = checkpoints.weights_of(Sequential([layers.Input((3, 1)), wrapped]))
-    assert len(weights) == 6
-    assert {"both_ways/kernel", "both_ways/kernel.2"} <= weights.keys()
 
 
 def test_a_missing_checkpoint_names_the_command(path):
@@ -215,3 +196,47 @@ def test_the_fingerprint_follows_the_weights_where_there_is_no_file(path):
     assert before == checkpoints.sha256(path)
     model.layers[-1].bias.assign_add([0.0, 1e-6])
     assert checkpoints.fingerprint(workload, model) != before
+
+
+@pytest.fixture
+def base(monkeypatch):
+    """Make known an ImageNet base whose values are those of the first dense layer."""
+    weights = {"dense/kernel": np.ones((6, 4), "<f4"), "dense/bias": np.ones(4, "<f4")}
+    monkeypatch.setattr(imagenet, "SHA256", {"tiny": "ab" * 32})
+    monkeypatch.setattr(imagenet, "load", {"tiny": weights}.__getitem__)
+    return weights
+
+
+def test_what_the_base_has_is_not_stored(path, base):
+    """The file names the base by hash instead, and the network comes back whole."""
+    first, second = build(), build()
+    checkpoints.assign(first, weights_of(first) | base, path)
+    stored = checkpoints.reduce(weights_of(first), "tiny", "float32")
+    assert stored["imagenet/tiny"].tobytes().hex() == "ab" * 32
+    assert not base.keys() & stored.keys()
+    checkpoints.write(path, checkpoints.encode(stored))
+    checkpoints.load_into(second, path)
+    assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
+
+
+def test_a_base_of_which_nothing_is_left_is_not_named(path, base, monkeypatch):
+    """A network that was trained throughout needs no ImageNet weights when it is loaded."""
+    model = build()
+    stored = checkpoints.reduce(
+        weights_of(model) | {"dense/bias": 2 * base["dense/bias"]}, "tiny", "float16"
+    )
+    assert "imagenet/tiny" not in stored
+    monkeypatch.setattr(imagenet, "load", pytest.fail)
+    checkpoints.write(path, checkpoints.encode(stored))
+    checkpoints.load_into(model, path)
+    assert np.array_equal(weights_of(model)["dense/bias"], 2 * base["dense/bias"])
+
+
+@pytest.mark.parametrize(("name", "digest"), [("tiny", "cd"), ("other", "ab")])
+def test_other_imagenet_weights_are_refused(path, base, name, digest):
+    """A file that goes with other values than those known is not mixed with these."""
+    assert base
+    tag = {f"imagenet/{name}": np.frombuffer(bytes.fromhex(digest * 32), np.uint8)}
+    checkpoints.write(path, checkpoints.encode(tag))
+    with pytest.raises(CheckpointError, match=f"weights {name} of sha256 {digest}.*train again"):
+        checkpoints.load_into(build(), path)

@@ -58,7 +58,7 @@ def test_the_batch_is_what_a_device_runs(converted, name):
 
 
 def test_quantized_files_are_smaller(converted):
-    """Float16 halves the weights, int8 quarters them; the old aliases give one and the same file."""
+    """Float16 halves the weights, int8 quarters them; the two old aliases are one file."""
     assert len(converted["float16"]) < 0.85 * len(converted["float32"])
     assert len(converted["int8"]) < len(converted["float16"])
     assert converted["optimize_for_size"] == converted["optimize_for_latency"]

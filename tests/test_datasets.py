@@ -8,7 +8,7 @@ import sys
 import tinyml_bench.datasets
 from tinyml_bench.datasets import DATASETS
 
-HEAVY = ("tensorflow", "pooch", "requests", "rich", "platformdirs")
+HEAVY = ("tensorflow", "PIL", "pooch", "requests", "rich", "platformdirs")
 
 
 def _imported(statement: str) -> set[str]:
@@ -27,6 +27,15 @@ def test_fashion_mnist_is_known_by_importing_the_package() -> None:
     """No further import makes the package's own dataset known."""
     assert DATASETS["fashion_mnist"].licence == "MIT"
     assert len(DATASETS["fashion_mnist"].class_names) == 10
+
+
+def test_each_dataset_says_what_it_is_and_where_it_comes_from() -> None:
+    """Licence, homepage and source are there for whoever lists them."""
+    assert set(DATASETS) >= {"fashion_mnist", "pneumonia", "skin_lesion"}
+    for entry in DATASETS.values():
+        assert entry.licence
+        assert entry.homepage.startswith("https://")
+        assert entry.source is not None
 
 
 def test_the_import_is_light() -> None:

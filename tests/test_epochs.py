@@ -99,3 +99,61 @@ def test_one_epoch_of_one_batch_can_be_trained(model):
     fit(model, epochs=1, batch_size=16)
     assert all(np.isfinite(array).all() for array in model.get_weights())
     assert not all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_a_class_weighs_by_how_rare_it_is():
+    """At 1 all classes weigh alike together, at 0 there are no weights; the mean is 1."""
+    labels = np.array([0] * 6 + [1] * 2)
+    assert epochs.class_weights(labels, 2, 0) is None
+    assert epochs.class_weights(labels, 2, 1) == pytest.approx({0: 8 / 12, 1: 8 / 4})
+    half = epochs.class_weights(labels, 2, 0.5)
+    assert half[1] / half[0] == pytest.approx(3**0.5)
+    assert 6 * half[0] + 2 * half[1] == pytest.approx(8)
+
+
+def test_weighted_accuracy_counts_classes():
+    """A network that knows one of two classes gets half, however rare the other is."""
+
+    class Constant:
+        """Always says the first class."""
+
+        def predict_on_batch(self, images):
+            """Return one share a class."""
+            return np.tile([1.0, 0.0], (len(images), 1))
+
+    split = make_split("validation", 5)
+    weights = epochs.class_weights(split.labels, 2, 1)
+    assert epochs.accuracy(Constant(), split) == pytest.approx(3 / 5)
+    assert epochs.accuracy(Constant(), split, weights) == pytest.approx(1 / 2)
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+    """Weights, optimizer and order of the images are taken up where they were."""
+
+    def fresh():
+        return make_custom((4, 4, 1), 2, stages=(Stage(2),), dropout=0)
+
+    def trained(model, state):
+        console = Console(file=io.StringIO())
+        parts = make_split("train", 16), make_split("validation", 6)
+        return epochs.fit(model, Training(epochs=4, batch_size=4), *parts, console, state=state)
+
+    whole, halves = fresh(), fresh()
+    halves.set_weights(whole.get_weights())
+    expected = trained(whole, None)
+    state, show = tmp_path / "net.npz", epochs._Display.after_epoch
+
+    def interrupted(display, epoch, *rest):
+        show(display, epoch, *rest)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(epochs._Display, "after_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(halves, state)
+    monkeypatch.setattr(epochs._Display, "after_epoch", show)
+    again = fresh()
+    found = trained(again, state)
+    assert (found.epoch, found.accuracy) == (expected.epoch, expected.accuracy)
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

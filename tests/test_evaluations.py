@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
@@ -86,29 +87,61 @@ def test_more_outputs_than_classes_are_allowed():
 
 @pytest.mark.parametrize("memory", [None, 4096])
 def test_what_was_stored_is_recalled(memory):
-    """Through JSON and back, and it says that it was cached."""
+    """Costs through JSON, scores to the bit, and it says that it was cached."""
     made = Evaluation.from_shards([make_shard(LABELS[::-1], memory=memory)], LABELS)
-    again = Evaluation.recall(json.loads(json.dumps(made.store())), LABELS)
+    costs, scores = made.store()
+    again = Evaluation.recall(json.loads(json.dumps(costs)), scores, LABELS)
     assert again.cached
+    assert again.scores.tobytes() == made.scores.tobytes()
+    assert again.scores_sha256 == made.scores_sha256
     assert again.predictions.flips(made.predictions).size == 0
     assert again.predictions.correct.tolist() == made.predictions.correct.tolist()
     assert again.costs() == made.costs()
-    assert not again.as_fresh().cached
-    assert again.as_fresh().predictions is again.predictions
 
 
 def test_recalled_predictions_are_judged_by_the_labels_of_today():
     """Which of them are right is not stored."""
     stored = Evaluation.from_shards([make_shard(LABELS)], LABELS).store()
-    again = Evaluation.recall(stored, (LABELS + 1) % CLASSES)
+    again = Evaluation.recall(*stored, (LABELS + 1) % CLASSES)
     assert again.predictions.accuracy == 0.0
 
 
-def test_predictions_of_another_number_of_images_are_not_recalled():
+def test_scores_of_another_number_of_images_are_not_recalled():
     """A damaged entry of the cache is an error, never an accuracy."""
     stored = Evaluation.from_shards([make_shard(LABELS)], LABELS).store()
-    with pytest.raises(ValueError, match="bytes, not the"):
-        Evaluation.recall(stored, LABELS[:-1])
+    with pytest.raises(ModelFileError, match="for 19 images"):
+        Evaluation.recall(*stored, LABELS[:-1])
+
+
+@pytest.mark.parametrize(
+    "damage", [slice(0), slice(-8), slice(1, None)], ids=["empty", "cut", "shifted"]
+)
+def test_damaged_scores_are_not_recalled(damage):
+    """Nor are they unpickled."""
+    costs, scores = Evaluation.from_shards([make_shard(LABELS)], LABELS).store()
+    with pytest.raises((ValueError, EOFError)):
+        Evaluation.recall(costs, scores[damage], LABELS)
+
+
+def test_objects_are_not_recalled():
+    """An array of Python objects would run what a file says."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    costs, _ = Evaluation.from_shards([make_shard(LABELS)], LABELS).store()
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Evaluation.recall(costs, buffer.getvalue(), LABELS)
+
+
+def test_the_digest_is_of_every_output_to_the_bit():
+    """However the shards were cut; one changed bit of one score changes it."""
+    whole = Evaluation.from_shards([make_shard(LABELS)], LABELS)
+    halves = Evaluation.from_shards([make_shard(LABELS[:7]), make_shard(LABELS[7:])], LABELS)
+    assert whole.scores_sha256 == halves.scores_sha256
+    scores = make_scores(LABELS)
+    scores[3, 5] = np.nextafter(np.float32(0), np.float32(1))
+    other = Evaluation.from_shards([Shard(scores, 1.0, 1.0, None)], LABELS)
+    assert other.predictions.flips(whole.predictions).size == 0
+    assert other.scores_sha256 != whole.scores_sha256
 
 
 def test_costs_are_facts_in_the_units_of_their_names():

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml_bench.datasets.fashion_mnist import SOURCE, Cut, choose, load_split
+from tinyml_bench.datasets.catalogue import DATASETS, dataset
+from tinyml_bench.datasets.fashion_mnist import CLASS_NAMES, SOURCE, Cut, choose, load_split
 from tinyml_bench.datasets.places import DataFile
-from tinyml_bench.datasets.source import Source
+from tinyml_bench.datasets.source import FileSource
+from tinyml_bench.errors import UsageError
 
 PER_CLASS = 12
 SMALL = Cut(validation=3, calibration=2)
@@ -29,7 +31,7 @@ def _labels(per_class: int) -> np.ndarray:
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSource:
     """120 training and 30 test images, each of one grey that is its official index."""
     monkeypatch.setenv("TINYML_BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("TINYML_BENCH_OFFLINE", "1")
@@ -45,7 +47,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
             (tmp_path / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
             digest = hashlib.sha256(content).hexdigest()
             files.append(DataFile(f"{part}-{name}-ubyte", digest, len(content)))
-    return Source("fashion_mnist", tuple(files))
+    return FileSource("fashion_mnist", tuple(files))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     ],
 )
 def test_each_split_has_each_class_alike(
-    source: Source, split: str, part: str, per_class: int
+    source: FileSource, split: str, part: str, per_class: int
 ) -> None:
     """Images, labels and ids of a split belong together, and each class has its share."""
     loaded = load_split(source, split, SMALL)
@@ -69,20 +71,20 @@ def test_each_split_has_each_class_alike(
     assert (loaded.labels == _labels(3 if part == "t10k" else PER_CLASS)[indices]).all()
 
 
-def test_validation_and_train_part_the_official_train(source: Source) -> None:
+def test_validation_and_train_part_the_official_train(source: FileSource) -> None:
     """Every official training image is in exactly one of the two."""
     train = load_split(source, "train", SMALL).ids
     validation = load_split(source, "validation", SMALL).ids
     assert sorted(train + validation) == [f"train-{i:05d}" for i in range(10 * PER_CLASS)]
 
 
-def test_calibration_is_of_train_only(source: Source) -> None:
+def test_calibration_is_of_train_only(source: FileSource) -> None:
     """No validation or test image calibrates a model."""
     calibration = set(load_split(source, "calibration", SMALL).ids)
     assert calibration < set(load_split(source, "train", SMALL).ids)
 
 
-def test_test_is_shuffled_and_whole(source: Source) -> None:
+def test_test_is_shuffled_and_whole(source: FileSource) -> None:
     """The test split is every official test image once, not in official order."""
     ids = load_split(source, "test", SMALL).ids
     official = [f"t10k-{i:05d}" for i in range(30)]
@@ -92,7 +94,7 @@ def test_test_is_shuffled_and_whole(source: Source) -> None:
 
 @pytest.mark.parametrize(("split", "unneeded"), [("test", "train"), ("train", "t10k")])
 def test_a_split_reads_only_its_own_files(
-    source: Source, tmp_path: Path, split: str, unneeded: str
+    source: FileSource, tmp_path: Path, split: str, unneeded: str
 ) -> None:
     """The test split loads without the training files, and the other way round."""
     for path in tmp_path.glob(f"{unneeded}-*"):
@@ -134,3 +136,18 @@ def test_the_real_files_are_the_published_ones() -> None:
     assert sizes["t10k-labels-idx1-ubyte"] == 8 + 10_000
     downloads = dict(SOURCE.fetchers[0].hashes)  # type: ignore[attr-defined] # the first one is a Download
     assert {name.removesuffix(".gz") for name in downloads} == set(sizes)
+
+
+def test_it_has_one_size(source: FileSource) -> None:
+    """28 pixels may be asked for by number, and nothing else: models resize in their graph."""
+    restore = DATASETS.snapshot()
+    dataset("fashion_mnist", class_names=CLASS_NAMES, replace=True)(
+        lambda split: load_split(source, split, SMALL)
+    )
+    try:
+        load = DATASETS["fashion_mnist"].load
+        assert load("test", 28).images.shape == load("test").images.shape
+        with pytest.raises(UsageError, match="28 x 28 pixels, not 32 x 32"):
+            load("test", 32)
+    finally:
+        restore()

@@ -61,6 +61,14 @@ def test_a_download_arrives(
         assert output.err == ""
 
 
+def test_a_file_may_have_another_name_than_its_address(site: str, folder: Path) -> None:
+    """Archives that number their files give the whole address."""
+    address = f"{site}images.gz?format=original"
+    download = Download(address, (("pictures.zip", CHECKSUM),), whole_address=True)
+    download.fetch(folder, progress=False)
+    assert (folder / "pictures.zip").read_bytes() == CONTENT
+
+
 def test_a_wrong_checksum_is_refused(site: str, folder: Path) -> None:
     """A file that is not the published one is named."""
     wrong = "md5:" + 32 * "0"

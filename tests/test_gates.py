@@ -15,18 +15,25 @@ from making import (
     make_provenance,
 )
 
+from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.errors import UsageError
-from tinyml_bench.gates import GATED, at_prefix, judge, unused
+from tinyml_bench.gates import GATED, PAIRED, Reference, at_prefix, judge, unused
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import Crash, Verdict
 
 POLICY = Policy()
+
+# The level of each test in a matrix of 72 cases.
+MATRIX = Policy(tests=360)
 
 # Metric: a value just worse than its limit, the limit, a value just beyond the gain.
 PLANTED = {
     "accuracy": (0.8949, 0.895, 0.9051),
     "accuracy_drop": (0.0151, 0.015, 0.0049),
     "agreement": (0.9649, 0.965, 0.9751),
+    "balanced_accuracy": (0.8899, 0.89, 0.9101),
+    "confidence_drift": (0.0351, 0.035, 0.0059),
+    "activation_bytes": (50_501, 50_500, 49_500),
     "size_bytes": (202_020, 202_000, 198_000),
     "gzip_bytes": (153_001, 153_000, 147_000),
     "size_reduction": (0.7349, 0.735, 0.7451),
@@ -34,12 +41,45 @@ PLANTED = {
 }
 EVERY_GATE = pytest.mark.parametrize("name", PLANTED)
 
-OTHER_PLACES = {
-    "accuracy": {"dataset_sha256": "e" * 64},
-    "accuracy_drop": {"dataset_sha256": "e" * 64},
-    "agreement": {"dataset_sha256": "e" * 64},
-    "latency_ratio": {"cpu": "another"},
-}
+# These need evidence from the images as well.
+WITH_EVIDENCE = (*PAIRED, "balanced_accuracy")
+EVERY_FIGURE = pytest.mark.parametrize("name", [one for one in PLANTED if one not in WITH_EVIDENCE])
+EVERY_PAIRED = pytest.mark.parametrize("name", PAIRED)
+OF_IMAGES = pytest.mark.parametrize("name", WITH_EVIDENCE)
+
+# Judged by rules of their own, tested with the modules that hold them.
+OWN_RULES = {"class_recall", "collapse", "structure"}
+
+OTHER_IMAGES = {"dataset_sha256": "e" * 64}
+
+
+def answers(samples=1000, wrong=100, first=0, tf_wrong=90):
+    """Measure a case with what follows from its predictions and those of tf."""
+    mine = make_predictions(samples, wrong, first)
+    theirs = make_predictions(samples, tf_wrong)
+    return make_measurement(
+        predictions=mine,
+        accuracy_drop=round(theirs.accuracy - mine.accuracy, 9),
+        agreement=mine.agreement(theirs),
+        balanced_accuracy=mine.balanced_accuracy,
+    )
+
+
+def reference(samples=1000, tf_wrong=90):
+    """Return the baseline of tf, and its measurement in a run in which it did not change."""
+    predictions = make_predictions(samples, tf_wrong)
+    return Reference(
+        make_baseline(variant="tf", predictions=predictions),
+        make_measurement(variant="tf", predictions=predictions),
+    )
+
+
+def compared(name, old, new, policy=MATRIX, tf=None):
+    """Judge one metric of `new` against what was measured as `old`."""
+    baseline = replace(make_baseline(), facts=old.facts, predictions=old.predictions)
+    tf = tf or reference(old.predictions.samples)
+    (finding,) = judge(new, baseline, policy, [name], tf)
+    return finding
 
 
 def by_metric(findings):
@@ -57,21 +97,23 @@ def judged(name, baseline=None, policy=POLICY, **changes):
 
 
 def test_a_fault_is_planted_for_every_gate():
-    """A new gated metric needs a row in the table above."""
-    assert set(PLANTED) == set(GATED)
+    """A new gated metric needs a row in the table above, or a rule of its own."""
+    assert {*PLANTED, *OWN_RULES} == set(GATED)
 
 
 def test_what_did_not_change_matches():
     """One finding a gated metric, none of which fails or says more than the values."""
-    findings = judge(make_measurement(), make_baseline(), POLICY)
-    assert [finding.metric for finding in findings] == list(GATED)
-    for finding in findings:
+    found = by_metric(judge(make_measurement(), make_baseline(), POLICY))
+    assert list(found) == [name for name in GATED if name != "structure"]
+    for finding in found.values():
         assert (finding.verdict, finding.fails) == (Verdict.MATCHED, False)
-        assert finding.baseline == finding.current == FACTS[finding.metric]
-        assert (finding.reason, finding.evidence, finding.advice) == ("", (), "")
+        assert (finding.evidence, finding.advice, finding.flipped) == ((), "", ())
+    for name in PLANTED:
+        assert found[name].baseline == found[name].current == FACTS[name]
+        assert found[name].reason == ""
 
 
-@EVERY_GATE
+@EVERY_FIGURE
 def test_a_value_worse_than_the_limit_regresses(name):
     """That gate fails and no other, with stored value, new value, limit and next command."""
     bad, limit, _ = PLANTED[name]
@@ -114,12 +156,163 @@ def test_a_relative_tolerance_is_a_share_of_the_baseline(name, over, at):
     assert not judged(name, **{name: FACTS[name] * at}).fails
 
 
-def test_the_accuracy_gate_goes_by_the_predictions_that_were_made():
-    """Five more wrong of a thousand pass, six do not."""
-    five = make_measurement(predictions=make_predictions(wrong=105))
-    six = make_measurement(predictions=make_predictions(wrong=106))
-    assert not judge(five, make_baseline(), POLICY, ["accuracy"])[0].fails
-    assert judge(six, make_baseline(), POLICY, ["accuracy"])[0].fails
+@EVERY_PAIRED
+def test_lost_images_beyond_tolerance_and_chance_regress(name):
+    """Twenty of a thousand, with stored value, new value, limit, images and next command."""
+    finding = compared(name, answers(), answers(wrong=120))
+    assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
+    worst = FACTS[name] if name == "accuracy" else {"accuracy_drop": 0.01, "agreement": 0.99}[name]
+    sign = 1 if name == "accuracy_drop" else -1
+    assert finding.baseline == pytest.approx(worst)
+    assert finding.current == pytest.approx(worst + sign * 0.02)
+    assert finding.limit == pytest.approx(worst + sign * 0.005)
+    assert finding.flipped == tuple(range(100, 120))
+    assert finding.evidence[0].startswith("of 1,000 images 20 ")
+    assert finding.advice.endswith("-k tiny-cnn-int8 --baseline-update")
+
+
+@EVERY_PAIRED
+def test_five_of_a_thousand_are_tolerated_whatever_the_evidence(name):
+    """Effect is needed as well: five lost and none won match."""
+    assert compared(name, answers(), answers(wrong=105)).verdict is Verdict.MATCHED
+    assert compared(name, answers(), answers(wrong=106)).verdict is Verdict.INCONCLUSIVE
+
+
+@EVERY_PAIRED
+def test_effect_without_evidence_is_inconclusive(name):
+    """Four of 624 images are over half a point, and one chance in sixteen."""
+    few = {"samples": 624, "tf_wrong": 62}
+    finding = compared(
+        name, answers(wrong=62, **few), answers(wrong=66, **few), tf=reference(**few)
+    )
+    assert (finding.verdict, finding.fails) == (Verdict.INCONCLUSIVE, False)
+    assert finding.reason == "p = 0.062, level 2.8e-05; about 3,607 images would settle it"
+    assert finding.flipped == (62, 63, 64, 65)
+
+
+def test_a_policy_may_let_the_inconclusive_fail():
+    """The verdict stays the same."""
+    strict = replace(MATRIX, inconclusive_fails=True)
+    finding = compared("accuracy", answers(), answers(wrong=110), strict)
+    assert (finding.verdict, finding.fails) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_the_level_decides_what_is_evidence():
+    """Ten lost of a thousand are proof to a single test, and not to one of 360."""
+    assert compared("accuracy", answers(), answers(wrong=110), POLICY).verdict is Verdict.REGRESSED
+    assert (
+        compared("accuracy", answers(), answers(wrong=110), MATRIX).verdict is Verdict.INCONCLUSIVE
+    )
+
+
+@pytest.mark.parametrize("churn", [0, 50])
+def test_one_point_of_ten_thousand_images_regresses(churn):
+    """Whether or not half a percent of the images is won back elsewhere."""
+    finding = compared(
+        "accuracy", answers(10_000, 800), answers(10_000, 900, first=churn), tf=reference(10_000)
+    )
+    assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
+    assert (finding.baseline, finding.current, finding.limit) == (0.92, 0.91, 0.915)
+    assert len(finding.flipped) == 100 + churn
+
+
+def test_a_certain_but_tolerated_loss_matches():
+    """Forty of ten thousand images are beyond chance and within half a point."""
+    finding = compared("accuracy", answers(10_000, 800), answers(10_000, 840), tf=reference(10_000))
+    assert (finding.verdict, finding.evidence) == (Verdict.MATCHED, ())
+
+
+def test_a_retrained_model_that_is_as_good_matches():
+    """A hundred images are lost and a hundred others won."""
+    assert compared("accuracy", answers(), answers(first=500)).verdict is Verdict.MATCHED
+
+
+def test_a_drop_on_balance_of_many_changes_needs_more_evidence():
+    """Ten lost on balance among 190 that changed are noise; the same ten alone are not."""
+    noisy = compared("accuracy", answers(), answers(wrong=110, first=90), POLICY)
+    assert noisy.verdict is Verdict.INCONCLUSIVE
+    assert "p = 0.26" in noisy.reason
+    assert compared("accuracy", answers(), answers(wrong=110), POLICY).fails
+
+
+def test_a_figure_that_its_images_do_not_bear_out_is_no_proof():
+    """A stored accuracy above that of the stored predictions."""
+    finding = judged("accuracy", make_baseline(accuracy=0.95))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.reason.endswith("nothing was lost on balance")
+
+
+@pytest.mark.parametrize("missing", ["baseline", "measurement"])
+@pytest.mark.parametrize("name", ["accuracy_drop", "agreement"])
+def test_without_tf_a_worse_figure_regresses(name, missing):
+    """What cannot be tested for chance is not excused by it."""
+    half = replace(reference(), **{missing: None})
+    assert compared(name, answers(), answers(wrong=110), tf=half).verdict is Verdict.REGRESSED
+
+
+def test_balanced_accuracy_needs_effect_and_evidence():
+    """Twenty lost of a thousand images in ten classes are both, eleven are only the one."""
+    regressed = compared("balanced_accuracy", answers(), answers(wrong=120))
+    assert (regressed.verdict, regressed.fails) == (Verdict.REGRESSED, True)
+    doubtful = compared("balanced_accuracy", answers(), answers(wrong=111))
+    assert (doubtful.verdict, doubtful.fails) == (Verdict.INCONCLUSIVE, False)
+    assert doubtful.reason == "p = 0.00046, level 2.8e-05"
+    assert compared("balanced_accuracy", answers(), answers(wrong=110)).verdict is Verdict.MATCHED
+
+
+def test_confidence_drift_is_gated_though_no_class_changes():
+    """A share of the stored drift and a floor."""
+    assert judged("confidence_drift", confidence_drift=0.0351).fails
+    assert not judged("confidence_drift", confidence_drift=0.0349).fails
+
+
+def test_all_gates_find_a_case_that_answers_one_class():
+    """With and without a baseline."""
+    zeros = make_predictions(wrong=0)
+    zeros = replace(zeros, predicted=zeros.labels * 0 + 3)
+    broken = make_measurement(predictions=zeros, balanced_accuracy=0.1)
+    found = by_metric(judge(broken, make_baseline(), MATRIX))
+    failing = {name for name, finding in found.items() if finding.fails}
+    assert failing == {"accuracy", "balanced_accuracy", "class_recall", "collapse"}
+    missing, collapse = judge(broken, None, MATRIX)
+    assert (missing.verdict, missing.fails) == (Verdict.MISSING, True)
+    assert (collapse.metric, collapse.fails) == ("collapse", True)
+    assert [one.metric for one in judge(broken, None, MATRIX, ["size_bytes"])] == ["case"]
+
+
+def test_a_class_that_vanishes_fails_while_accuracy_matches():
+    """Its images are lost and as many of the other classes won."""
+    right = make_predictions(wrong=0)
+    predicted = right.predicted.copy()
+    predicted[right.labels == 3] = 4
+    gone = make_measurement(predictions=replace(right, predicted=predicted))
+    found = by_metric(judge(gone, make_baseline(), MATRIX, ["accuracy", "class_recall"]))
+    assert found["accuracy"].verdict is Verdict.MATCHED
+    assert (found["class_recall"].verdict, found["class_recall"].fails) == (Verdict.REGRESSED, True)
+
+
+def test_a_class_is_not_told_of_other_images():
+    """Accuracy says that they cannot be compared, and once is enough."""
+    elsewhere = make_measurement(provenance=OTHER_IMAGES)
+    assert judge(elsewhere, make_baseline(), POLICY, ["class_recall"]) == []
+
+
+def test_other_outputs_of_the_same_model_come_first():
+    """Where a metric of the images is judged; a test on size does not see it."""
+    stored = make_baseline(provenance={"model_sha256": "m", "scores_sha256": "1"})
+    now = make_measurement(provenance={"model_sha256": "m", "scores_sha256": "2"})
+    first, *others = judge(now, stored, POLICY)
+    assert (first.verdict, first.fails) == (Verdict.NONDETERMINISTIC, True)
+    assert {finding.verdict for finding in others} == {Verdict.MATCHED}
+    assert [one.metric for one in judge(now, stored, POLICY, ["size_bytes"])] == ["size_bytes"]
+
+
+def test_a_latency_ratio_needs_its_interval_beyond_the_limit():
+    """A slow median whose interval reaches down to the limit is inconclusive."""
+    wide = judged("latency_ratio", latency_ratio=1.2, latency_ratio_low=0.9)
+    assert (wide.verdict, wide.fails) == (Verdict.INCONCLUSIVE, False)
+    assert wide.reason == "the interval begins at 0.900, within the limit"
+    assert judged("latency_ratio", latency_ratio=1.2, latency_ratio_low=1.1).fails
 
 
 def test_the_policy_decides_what_is_tolerated():
@@ -182,7 +375,7 @@ def test_a_figure_that_was_not_measured_is_incomparable(name):
     """It fails unless the policy lets the metric be absent; the stored value is shown."""
     finding = judged(name, without=(name,))
     assert finding.verdict is Verdict.INCOMPARABLE
-    assert finding.fails == (name != "latency_ratio")
+    assert finding.fails == (name not in POLICY.may_be_incomparable)
     assert (finding.baseline, finding.current) == (FACTS[name], None)
     assert finding.reason == "it was not measured"
 
@@ -195,7 +388,7 @@ def test_the_reason_for_an_absent_figure_is_passed_on(name, stored):
     finding = judged(name, baseline, without=(name,), absent={name: "tf could not be evaluated"})
     assert finding.verdict is Verdict.INCOMPARABLE
     assert finding.reason == "tf could not be evaluated"
-    assert finding.fails == (name != "latency_ratio")
+    assert finding.fails == (name not in POLICY.may_be_incomparable)
 
 
 @pytest.mark.parametrize("field", ["cpu", "runtime"])
@@ -216,7 +409,7 @@ def test_a_policy_may_insist_on_latency():
     assert finding.advice.endswith("--baseline-update")
 
 
-@pytest.mark.parametrize("name", ["size_bytes", "gzip_bytes", "size_reduction"])
+@pytest.mark.parametrize("name", ["size_bytes", "gzip_bytes", "size_reduction", "activation_bytes"])
 def test_a_size_is_comparable_wherever_it_was_measured(name):
     """Bytes are bytes: a fault is found on another machine and on other data."""
     elsewhere = {"cpu": "another", "runtime": "another", "dataset_sha256": "e" * 64}
@@ -224,22 +417,22 @@ def test_a_size_is_comparable_wherever_it_was_measured(name):
     assert judged(name, provenance=elsewhere, **{name: PLANTED[name][0]}).fails
 
 
-@pytest.mark.parametrize("name", ["accuracy", "accuracy_drop", "agreement"])
+@OF_IMAGES
 @pytest.mark.parametrize("position", [1, 2])
 def test_other_images_are_incomparable_and_fail(name, position):
     """Good figures on other images prove nothing."""
-    finding = judged(name, provenance=OTHER_PLACES[name], **{name: PLANTED[name][position]})
+    finding = judged(name, provenance=OTHER_IMAGES, **{name: PLANTED[name][position]})
     assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
     assert finding.reason == "the evaluated images or labels are not those of the baseline"
     assert finding.advice.endswith("--baseline-update")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "accuracy_drop", "agreement"])
+@OF_IMAGES
 @pytest.mark.parametrize("value", ["worse", "nan"])
 def test_other_images_do_not_excuse_a_wrong_figure(name, value):
     """Shifted labels change the dataset's hash, and are still called a regression."""
     bad = PLANTED[name][0] if value == "worse" else math.nan
-    finding = judged(name, provenance=OTHER_PLACES[name], **{name: bad})
+    finding = judged(name, provenance=OTHER_IMAGES, **{name: bad})
     assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
     assert finding.evidence[-1] == "the evaluated images or labels are not those of the baseline"
 
@@ -254,42 +447,70 @@ def test_a_measurement_from_nowhere_is_incomparable():
 
 # -- fewer and more images ------------------------------------------------------------------------
 
-REFERENCE = make_baseline(variant="tf", predictions=make_predictions(wrong=90))
+REFERENCE = make_baseline(variant="tf", predictions=make_predictions(wrong=90, first=500))
+STORED = make_baseline(predictions=make_predictions(wrong=100, first=500))
+IMAGES = [name for name in GATED if name not in {"structure", "confidence_drift"}]
 
 
 def first_images(samples, more_wrong=0):
     """Measure the first `samples` images, with `more_wrong` than the baseline's hundred."""
-    mine = make_predictions(wrong=100 + more_wrong).prefix(samples)
+    mine = make_predictions(wrong=100 + more_wrong, first=500 - more_wrong).prefix(samples)
     theirs = REFERENCE.predictions.prefix(samples)
     return make_measurement(
         predictions=mine,
         accuracy_drop=theirs.accuracy - mine.accuracy,
         agreement=mine.agreement(theirs),
+        balanced_accuracy=mine.balanced_accuracy,
     )
 
 
-@pytest.mark.parametrize("samples", [1, 50, 300, 999])
+@pytest.mark.parametrize("samples", [1, 50, 550, 999])
 def test_fewer_images_are_compared_with_the_same_images_of_the_baseline(samples):
     """What did not change matches on any number of images, though the accuracy is another."""
-    findings = judge(first_images(samples), make_baseline(), POLICY, reference=REFERENCE)
+    tf = Reference(REFERENCE, make_measurement(variant="tf", predictions=REFERENCE.predictions))
+    findings = judge(first_images(samples), STORED, POLICY, IMAGES, tf)
     assert {finding.verdict for finding in findings} == {Verdict.MATCHED}
-    assert by_metric(findings)["accuracy"].baseline == make_predictions().prefix(samples).accuracy
+    mine = STORED.predictions.prefix(samples)
+    assert by_metric(findings)["accuracy"].baseline == mine.accuracy
+    assert by_metric(findings)["balanced_accuracy"].baseline == mine.balanced_accuracy
 
 
-@pytest.mark.parametrize("name", ["accuracy", "accuracy_drop", "agreement"])
+@EVERY_PAIRED
 def test_a_fault_shows_on_fewer_images_too(name):
-    """Two more wrong of three hundred are more than half a percent."""
-    measurement = first_images(300, more_wrong=2)
-    (finding,) = judge(measurement, make_baseline(), POLICY, [name], REFERENCE)
+    """Eight more wrong of the first 550, as many as prove it; two more are not."""
+    tf = Reference(REFERENCE, make_measurement(variant="tf", predictions=REFERENCE.predictions))
+    (finding,) = judge(first_images(550, more_wrong=8), STORED, POLICY, [name], tf)
+    assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
+    assert finding.flipped == tuple(range(492, 500))
+    (finding,) = judge(first_images(550, more_wrong=3), STORED, POLICY, [name], tf)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
+def test_probabilities_of_fewer_images_are_incomparable_and_do_not_fail():
+    """The baseline holds the drift of all images together; the reason says so."""
+    (finding,) = judge(first_images(300), STORED, POLICY, ["confidence_drift"])
+    assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, False)
+    assert finding.reason.startswith("probabilities are not stored")
+
+
+def test_the_structure_is_compared_on_fewer_images_too():
+    """It does not depend on them."""
+    conv = Operator(0, "CONV_2D", "int8", "conv", "int8", "per-channel", 9, 99)
+    then = Structure(("int8",), ("int8",), (conv,))
+    now = Structure(("int8",), ("int8",), (replace(conv, computes="float32"),))
+    (finding,) = judge(
+        replace(first_images(300), structure=now), replace(STORED, structure=then), POLICY,
+        ["structure"],
+    )  # fmt: skip
     assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
 
 
 @pytest.mark.parametrize(
-    "reference", [None, make_baseline(variant="tf", predictions=make_predictions(200))]
+    "stored", [None, make_baseline(variant="tf", predictions=make_predictions(200))]
 )
-def test_fewer_images_need_a_reference_as_long(reference):
+def test_fewer_images_need_a_reference_as_long(stored):
     """Accuracy can be restated alone; drop and agreement cannot, and so do not pass."""
-    found = by_metric(judge(first_images(300), make_baseline(), POLICY, reference=reference))
+    found = by_metric(judge(first_images(300), STORED, POLICY, reference=Reference(stored)))
     assert found["accuracy"].verdict is Verdict.MATCHED
     assert found["accuracy_drop"].fails
     assert found["agreement"].fails
@@ -297,17 +518,17 @@ def test_fewer_images_need_a_reference_as_long(reference):
 
 def test_a_reference_of_just_as_many_images_is_enough():
     """Nothing beyond the evaluated images is needed of it."""
-    reference = replace(REFERENCE, predictions=REFERENCE.predictions.prefix(300))
-    findings = judge(first_images(300), make_baseline(), POLICY, reference=reference)
+    cut = replace(REFERENCE, predictions=REFERENCE.predictions.prefix(300))
+    findings = judge(first_images(300), STORED, POLICY, IMAGES, Reference(cut))
     assert {finding.verdict for finding in findings} == {Verdict.MATCHED}
 
 
 def test_sizes_are_the_same_on_fewer_images():
     """Restating keeps what images do not decide."""
-    restated = at_prefix(make_baseline(), REFERENCE, first_images(300)).facts
+    restated = at_prefix(STORED, REFERENCE, first_images(595)).facts
     assert restated["size_bytes"] == FACTS["size_bytes"]
-    assert restated["accuracy_drop"] == pytest.approx(10 / 300)
-    assert restated["agreement"] == pytest.approx(290 / 300)
+    assert restated["accuracy_drop"] == pytest.approx(5 / 595)
+    assert restated["agreement"] == pytest.approx(590 / 595)
 
 
 def test_the_reference_on_fewer_images_gets_no_drop():
@@ -320,7 +541,7 @@ def test_the_reference_on_fewer_images_gets_no_drop():
         make_baseline(without=without, variant="tf"), predictions=REFERENCE.predictions
     )
     restated = at_prefix(baseline, baseline, measurement)
-    assert set(restated.facts) == set(FACTS) - set(without)
+    assert set(restated.facts) == {*FACTS} - {*without, "confidence_drift"}
     assert restated.predictions.samples == 300
 
 
@@ -336,7 +557,7 @@ def test_more_images_than_stored_are_incomparable():
     """What the baseline never saw cannot match it; sizes can."""
     baseline = make_baseline(predictions=make_predictions(300, wrong=30))
     found = by_metric(judge(make_measurement(), baseline, POLICY))
-    for name in ("accuracy", "accuracy_drop", "agreement"):
+    for name in WITH_EVIDENCE:
         assert (found[name].verdict, found[name].fails) == (Verdict.INCOMPARABLE, True)
         assert found[name].reason == "the baseline holds 300 images, fewer than the 1000 evaluated"
     assert found["size_bytes"].verdict is Verdict.MATCHED
@@ -368,26 +589,14 @@ def test_a_baseline_of_no_case_is_unused_and_fails():
 
 
 def test_a_regressed_accuracy_tells_which_images_turned_wrong():
-    """Lost and won images are counted apart, and the first ten lost are named by position."""
-    baseline = make_baseline(predictions=make_predictions(wrong=50, first=0))
-    finding = judged("accuracy", baseline, predictions=make_predictions(wrong=70, first=40))
-    counts, positions = finding.evidence
-    assert counts == (
-        "100 of 1000 images are predicted differently: "
-        "60 were right and are wrong now, 40 the other way round"
+    """Lost and won images are counted apart, and the lost ones are kept by position."""
+    finding = compared("accuracy", answers(wrong=50), answers(wrong=170, first=40))
+    (line,) = finding.evidence
+    assert line == (
+        "of 1,000 images 160 were right and are wrong now, 40 were wrong and are right now "
+        "(p = 1.7e-18)"
     )
-    assert positions == (
-        "positions of newly wrong images in the evaluation order: "
-        "50, 51, 52, 53, 54, 55, 56, 57, 58, 59 ..."
-    )
-
-
-@pytest.mark.parametrize("more", [6, 10])
-def test_few_newly_wrong_images_are_all_named(more):
-    """Without an ellipsis, up to ten."""
-    finding = judged("accuracy", predictions=make_predictions(wrong=100 + more))
-    named = ", ".join(str(position) for position in range(100, 100 + more))
-    assert finding.evidence[1].endswith(f"order: {named}")
+    assert finding.flipped == tuple(range(50, 210))
 
 
 def test_what_changed_around_the_model_is_evidence():

@@ -1,5 +1,6 @@
 """Measuring: what is asked of the executor and the cache, and what becomes of a failure."""
 
+import hashlib
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -7,7 +8,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tinyml_bench import tasks
+from tinyml_bench import measure, tasks
+from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import CacheError, DataMissingError, UsageError
@@ -31,6 +33,7 @@ class Inline(Executor):
         self.calls = []
 
     def submit(self, fn, /, *args, **kwargs):
+        """Run `fn` before anyone asks for its result."""
         self.calls.append(fn.__name__)
         future = Future()
         try:
@@ -74,6 +77,11 @@ def toy(monkeypatch):
     def evaluate_reference(workload, dataset, stretch):
         return scores(250, stretch)
 
+    # The made-up files have no structure to read.
+    made_of = Structure(("float32",), ("float32",), ())
+    monkeypatch.setattr(measure, "read_model", lambda _: "model")
+    monkeypatch.setattr(measure, "activation_bytes", lambda _: 77)
+    monkeypatch.setattr(measure.structure, "read", lambda _: made_of)
     for function in (describe, convert, evaluate, evaluate_reference):
         monkeypatch.setattr(tasks, function.__name__, function)
     yield monkeypatch
@@ -88,9 +96,16 @@ def bench(toy, tmp_path):
 
 
 def test_facts_are_in_relation_to_the_reference_and_the_sibling(bench):
-    """Accuracy, drop, agreement and the three size reductions, as defined."""
+    """Accuracies, drop, agreement, drift and the three size reductions, as defined."""
     facts = bench.measure(INT8).facts
     assert facts["accuracy"] == 0.8
+    # 167, 167 and 166 of the 834, 833 and 833 images of the classes are wrong.
+    balanced = (667 / 834 + 666 / 833 + 667 / 833) / 3
+    assert facts["balanced_accuracy"] == pytest.approx(balanced, abs=1e-9)
+    # A certain and other answer to a tenth of the images; three classes floored at 1/1024.
+    sure, floor = 1024 / 1026, 1 / 1026
+    drift = 0.1 * (sure - floor) * np.log(1024)
+    assert facts["confidence_drift"] == pytest.approx(drift, abs=1e-6)
     assert facts["accuracy_drop"] == pytest.approx(0.1)
     assert facts["agreement"] == 0.9
     assert facts["size_bytes"] == 104
@@ -103,7 +118,32 @@ def test_the_reference_has_no_relation_to_itself(bench):
     """Its size is that of the saved Keras file."""
     facts = bench.measure(TF).facts
     assert facts["size_bytes"] == 4000
-    assert not {"accuracy_drop", "agreement", "size_reduction"} & facts.keys()
+    assert facts["balanced_accuracy"] == pytest.approx(0.9, abs=1e-3)
+    relations = {"accuracy_drop", "agreement", "size_reduction", "confidence_drift"}
+    assert not relations & facts.keys()
+
+
+def test_what_was_evaluated_and_what_came_out_are_in_the_provenance(bench):
+    """The hash of the file's bytes, or of the network; two models give two outputs."""
+    tf, int8 = bench.measure(TF).provenance, bench.measure(INT8).provenance
+    content = b"TFL3" + b"int8" * 25
+    assert int8.model_sha256 == hashlib.sha256(content).hexdigest()
+    assert tf.model_sha256 == "network"
+    assert int8.scores_sha256 != tf.scores_sha256
+    assert tf.scores_sha256 == bench.measure(FLOAT32).provenance.scores_sha256
+
+
+def test_the_structure_of_a_converted_file_comes_with_its_claim(bench):
+    """And the reference, which has no file, has neither."""
+    int8, tf = bench.measure(INT8), bench.measure(TF)
+    assert int8.structure.inputs == ("float32",)
+    assert int8.facts["activation_bytes"] == 77
+    assert (int8.claim, tf.structure) == (VARIANTS["int8"].claims, None)
+
+
+def test_an_image_is_named_as_its_dataset_names_it(bench):
+    """With its true class."""
+    assert bench.image_name(INT8, 4) == "4 (b)"
 
 
 def test_shards_are_joined(bench):
@@ -136,6 +176,18 @@ def test_a_second_run_asks_workers_only_for_the_description(bench, tmp_path):
     assert again.executor.calls == ["describe"]
     assert (first.cached, second.cached) == (False, True)
     assert first.facts == second.facts
+    assert first.provenance == second.provenance
+
+
+@pytest.mark.parametrize("kind", ["*.npy", "evaluations/*.json"])
+def test_half_of_a_cached_evaluation_is_made_anew(bench, tmp_path, kind):
+    """Costs and scores are two files, and both are needed."""
+    bench.measure(TF)
+    (entry,) = tmp_path.rglob(kind)
+    entry.unlink()
+    again = Workbench(Inline(), Cache(tmp_path))
+    assert not again.measure(TF).cached
+    assert "evaluate_reference" in again.executor.calls
 
 
 @pytest.mark.parametrize("changed", ["network_sha256", "test_sha256", "calibration_sha256"])
@@ -197,7 +249,7 @@ def test_an_output_that_is_not_finite_is_a_crash(bench, toy):
     toy.setattr(
         tasks,
         "evaluate",
-        lambda path, dataset, stretch, runtime: Shard(
+        lambda _path, _dataset, stretch, _runtime: Shard(
             np.full((stretch[1] - stretch[0], 3), np.nan, np.float32), 1.0, 1.0, None
         ),
     )
@@ -209,7 +261,8 @@ def test_without_the_reference_the_rest_is_measured(bench, toy):
     toy.setattr(tasks, "evaluate_reference", fail(WorkerCrashed("killed by SIGSEGV")))
     measurement = bench.measure(INT8)
     assert measurement.facts["accuracy"] == 0.8
-    assert "killed by SIGSEGV" in measurement.absent["agreement"]
+    for name in ("accuracy_drop", "agreement", "confidence_drift"):
+        assert "killed by SIGSEGV" in measurement.absent[name]
 
 
 def test_missing_data_is_no_crash(bench, toy):
@@ -242,7 +295,7 @@ def test_leaving_measure_all_stops_the_workers(toy, tmp_path):
                 return super().submit(fn, *args, **kwargs)
             return ThreadPoolExecutor(1).submit(released.wait, 60)
 
-        def shutdown(self, wait=True, *, cancel_futures=False):
+        def shutdown(self, **_):
             released.set()
 
     bench = Workbench(Hanging(), Cache(tmp_path))

@@ -34,10 +34,14 @@ def test_what_a_metric_needs_is_a_field_of_the_provenance(one):
     assert set(one.needs_same) <= fields
 
 
+# Gates that judge predictions or structure, so that no figure is stored for them.
+WITHOUT_A_FIGURE = {"class_recall", "collapse", "structure"}
+
+
 @EVERY
 def test_a_gated_metric_is_stored_and_tolerated_within_bounds(one):
-    """A gate without a stored value or a tolerance could not be judged."""
-    assert not one.gated or one.stored
+    """A gate without a stored value, or rules of its own, or a tolerance could not be judged."""
+    assert not one.gated or one.stored == (one.name not in WITHOUT_A_FIGURE)
     assert one.gated == (one.name in Policy().tolerances)
 
 
@@ -56,8 +60,11 @@ def test_absolute_times_and_memory_are_never_stored():
 
 
 def test_what_images_decide_needs_the_same_images():
-    """Accuracy, drop and agreement are never compared across datasets."""
-    for name in ("accuracy", "accuracy_drop", "agreement"):
+    """Accuracy, drop, agreement, recall and drift are never compared across datasets."""
+    for name in (
+        "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall",
+        "confidence_drift",
+    ):  # fmt: skip
         assert "dataset_sha256" in METRICS[name].needs_same
 
 

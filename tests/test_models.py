@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.models import SMALL_IMAGE_STAGES, Stage, count_macs, make_custom
+from tinyml_bench.models import (
+    BASES,
+    COLOUR_STAGES,
+    GREY_STAGES,
+    SMALL_IMAGE_STAGES,
+    Stage,
+    count_macs,
+    make_custom,
+    make_mobilenet,
+    make_mobilenet_v2,
+    make_on_base,
+    make_vgg16,
+)
+from tinyml_bench.variables import weights_of
 
 TINY = (Stage(2, pool=2), Stage(3))
 
@@ -101,3 +114,78 @@ def test_a_file_converted_for_one_image_can_be_resized(custom):
     interpreter.invoke()
     shares = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(shares, custom.predict_on_batch(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stages"), [((150, 150, 1), GREY_STAGES), ((224, 224, 3), COLOUR_STAGES)]
+)
+def test_custom_for_large_images_fits_a_microcontroller(shape, stages):
+    """At one byte a value, what goes into any layer and what comes out take at most 200 KiB."""
+    model = make_custom(shape, 7, stages=stages, scaled=False)
+    assert model.count_params() <= 300_000
+    assert count_macs(model) <= 32_000_000
+    # Normalisation and activation become part of the convolution.
+    convolutions = [layer for layer in model.layers if layer.name.endswith("_conv")]
+    assert len(convolutions) == len(stages)
+    for layer in convolutions:
+        both = np.prod(layer.input_shape[1:]) + np.prod(layer.output_shape[1:])
+        assert both <= 200 * 1024
+
+
+def test_without_scaling_the_image_goes_into_the_first_convolution():
+    """No second copy of a large image is made."""
+    model = make_custom((8, 8, 1), 2, stages=TINY, scaled=False, momentum=0.9)
+    assert [layer.name for layer in model.layers[:2]] == ["pixels", "stage1_conv"]
+    assert model.get_layer("stage1_norm").momentum == 0.9
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_prepared_as_the_library_does(name, channels, monkeypatch):
+    """The first convolution gives what the base's own `preprocess_input` gives, also of grey."""
+    from tf_keras import applications, layers
+
+    class First:
+        """Stands for the base, whose own layers have no part in this."""
+
+        output = None
+
+        def __call__(self, prepared):
+            self.output = layers.Conv2D(1, 1, name="body")(prepared)
+            return self
+
+    monkeypatch.setattr(type(BASES[name]), "network", lambda _base, pixels, *_: First()(pixels))
+    model = make_on_base(name, (4, 4, channels), 2)
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, channels)).astype(np.float32)
+    colours = np.repeat(images, 3, axis=-1) if channels == 1 else images
+    found = model.get_layer("prepare_pixels")(images).numpy()
+    expected = getattr(applications, name).preprocess_input(colours.copy())
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert not model.get_layer("prepare_pixels").trainable
+
+
+def test_small_images_are_resized_inside_the_graph():
+    """A network for 32 pixels takes images of 28, as the dataset has them."""
+    model = make_mobilenet((28, 28, 1), 10, side=32)
+    assert model.input_shape == (None, 28, 28, 1)
+    assert model.get_layer("prepare_pixels").input_shape == (None, 32, 32, 1)
+    assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(make_vgg16, "vgg16"), (make_mobilenet, "mobilenet"), (make_mobilenet_v2, "mobilenet_v2")],
+)
+def test_a_base_keeps_the_names_of_its_layers(make, name):
+    """Every variable of the library's network is in ours, so that its weights find their place."""
+    model = make((64, 64, 3), 2)
+    official = BASES[name].network(side=64)
+    shapes = {key: value.shape for key, value in weights_of(model).items()}
+    assert {key: value.shape for key, value in weights_of(official).items()}.items() <= (
+        shapes.items()
+    )
+    assert set(shapes) - set(weights_of(official)) == {
+        f"{layer}/{variable}"
+        for layer in ("prepare_pixels", "classify")
+        for variable in ("kernel", "bias")
+    }

@@ -36,7 +36,7 @@ def test_wrong_content_names_both_hashes(tmp_path: Path) -> None:
         FILE.read(tmp_path)
     message = str(caught.value)
     assert str(tmp_path / "images") in message
-    assert f"expected sha256 {FILE.sha256}, 6000 bytes" in message
+    assert f"expected sha256 {FILE.checksum}, 6000 bytes" in message
     assert f"found    sha256 {hashlib.sha256(b'other').hexdigest()}, 5 bytes" in message
 
 
@@ -90,3 +90,27 @@ def test_a_place_explains_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "images").touch()
     assert Place("", (tmp_path,)).explain([FILE, labels]) == "no readable labels[.gz]"
     assert Place("", (tmp_path,)).explain([FILE]) == "has the files"
+
+
+def test_a_publishers_own_checksum_will_do(tmp_path: Path) -> None:
+    """Some state an MD5 only; messages name the algorithm."""
+    digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    file = DataFile("images", f"md5:{digest}", len(CONTENT))
+    (tmp_path / "images").write_bytes(CONTENT)
+    assert file.read(tmp_path) == CONTENT
+    file.verify(tmp_path)
+    (tmp_path / "images").write_bytes(b"other")
+    with pytest.raises(DataCorruptError, match=f"expected md5 {digest}, 6000 bytes"):
+        file.verify(tmp_path)
+
+
+def test_verifying_takes_no_memory(tmp_path: Path) -> None:
+    """An archive of gigabytes is hashed piece by piece."""
+    content = bytes(50_000_000)
+    file = DataFile("big", hashlib.sha256(content).hexdigest(), len(content))
+    (tmp_path / "big").write_bytes(content)
+    tracemalloc.start()
+    file.verify(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000

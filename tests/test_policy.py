@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.policy import Policy, Tolerance
+from tinyml_bench.records import Verdict
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,22 @@ def test_a_misspelled_metric_gets_a_hint():
         Policy().with_overrides({"acuracy": 0.1})
 
 
-def test_only_latency_may_be_incomparable_by_default():
+def test_only_latency_and_drift_may_be_incomparable_by_default():
     """Accuracy and size run everywhere, so a run without them is no pass."""
-    assert Policy().may_be_incomparable == {"latency_ratio"}
+    assert Policy().may_be_incomparable == {"latency_ratio", "confidence_drift"}
+
+
+@pytest.mark.parametrize(("tests", "alpha"), [(1, 0.01), (40, 0.00025), (360, 0.01 / 360)])
+def test_all_tests_of_a_matrix_share_one_level(tests, alpha):
+    """However many there are, their levels add up to the family's."""
+    assert Policy(tests=tests).alpha == alpha
+    assert Policy(tests=tests).alpha * tests == pytest.approx(Policy().family_alpha)
+
+
+def test_the_inconclusive_fails_only_where_it_is_asked_for():
+    """A regression always does, a match or a gain never."""
+    strict = replace(Policy(), inconclusive_fails=True)
+    assert [Policy().fails(v) for v in (Verdict.REGRESSED, Verdict.INCONCLUSIVE)] == [True, False]
+    assert strict.fails(Verdict.INCONCLUSIVE)
+    for verdict in (Verdict.MATCHED, Verdict.IMPROVED):
+        assert not strict.fails(verdict)

@@ -60,7 +60,7 @@ def test_a_verdict_prints_as_its_word():
     assert f"{Verdict.REGRESSED} {Verdict.UNUSED!s}" == "regressed unused"
 
 
-def test_the_verdicts_are_the_seven_of_a_baseline_s_life():
+def test_the_verdicts_are_the_nine_of_a_baseline_s_life():
     """A new verdict is a new word for users and has to be documented."""
     assert {str(verdict) for verdict in Verdict} == {
         "matched",
@@ -70,6 +70,8 @@ def test_the_verdicts_are_the_seven_of_a_baseline_s_life():
         "unused",
         "incomparable",
         "crashed",
+        "inconclusive",
+        "nondeterministic",
     }
 
 

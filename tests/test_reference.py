@@ -77,7 +77,9 @@ def test_the_documented_tolerance_is_the_default(metric):
     """The page states what the code does."""
     row = re.search(rf"^\| `{metric}` \| \w+ \| ([^|]+) \|", REFERENCE, re.MULTILINE)[1].strip()
     tolerance = Policy().tolerances[metric]
-    stated = f"{100 * tolerance.relative:g} %" if tolerance.relative else f"{tolerance.absolute:g}"
+    parts = [f"{tolerance.absolute:g}"] if tolerance.absolute or not tolerance.relative else []
+    parts += [f"{100 * tolerance.relative:g} %"] if tolerance.relative else []
+    stated = " + ".join(parts)
     assert row == stated
 
 

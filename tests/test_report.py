@@ -511,3 +511,139 @@ def test_a_table_of_words_wraps_its_widest_columns():
     for width in (40, 60):
         drawn = report.availability(rows, width=width)
         assert max(len(line) for line in drawn.splitlines()) <= width
+
+
+# -- effect without evidence, classes, collapse ---------------------------------------------------
+
+DOUBT = "p = 0.06, level 2.8e-05; about 5,000 images would settle it"
+
+LATER_SENTENCES = [
+    (
+        _finding(
+            verdict=Verdict.INCONCLUSIVE, baseline=0.9231, current=0.91, limit=0.9181, reason=DOUBT
+        ),
+        f"{INT8} accuracy: 0.9231 -> 0.9100, limit 0.9181: inconclusive ({DOUBT})",
+    ),
+    (
+        _finding(
+            "class_recall", Verdict.REGRESSED, True, baseline=0.91, current=0.02, limit=0.86,
+            reason="class 3",
+        ),
+        f"{INT8} class_recall (class 3): 0.9100 -> 0.0200, limit 0.8600",
+    ),
+    (
+        _finding(
+            "class_recall", Verdict.INCONCLUSIVE, baseline=0.91, current=0.85, limit=0.86,
+            reason="class 3",
+        ),
+        f"{INT8} class_recall (class 3): 0.9100 -> 0.8500, limit 0.8600: inconclusive",
+    ),
+    (
+        _finding(
+            "collapse", Verdict.REGRESSED, True, current=0.1, limit=0.1,
+            reason="every image is called class 3",
+        ),
+        f"{INT8} collapse: accuracy 0.1000, limit 0.1000: every image is called class 3",
+    ),
+    (
+        _finding("case", Verdict.NONDETERMINISTIC, True, reason="the same model gave other ones"),
+        f"{INT8}: nondeterministic, the same model gave other ones",
+    ),
+    (
+        _finding("class_recall", Verdict.INCOMPARABLE, reason="other images"),
+        f"{INT8} class_recall: incomparable, other images",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"), LATER_SENTENCES, ids=[text for _, text in LATER_SENTENCES]
+)
+def test_a_doubt_a_class_and_a_collapse_are_one_sentence(finding, expected):
+    """With what would settle it, which class, or which answer."""
+    assert report.sentence(finding) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "verdict", "mark", "legend"),
+    [
+        ("accuracy", Verdict.INCONCLUSIVE, "<", "< inconclusive"),
+        ("class_recall", Verdict.REGRESSED, "!", "! regressed"),
+        ("balanced_accuracy", Verdict.INCONCLUSIVE, "<", "< inconclusive"),
+        ("collapse", Verdict.REGRESSED, "!", "! regressed"),
+        ("case", Verdict.NONDETERMINISTIC, "!", "! regressed"),
+    ],
+)
+def test_accuracy_bears_the_mark_of_all_that_is_judged_of_the_images(metric, verdict, mark, legend):
+    """And the legend explains it."""
+    run = _run(_measurement(INT8), findings=(_finding(metric, verdict),))
+    drawn = report.tables(run, width=140)
+    assert f"92.31 {mark}\n" in drawn
+    assert legend in drawn
+
+
+def test_a_regression_hides_a_doubt_and_a_doubt_hides_a_gain():
+    """One cell bears the worst."""
+    doubt = _finding("agreement", Verdict.INCONCLUSIVE)
+    for other, mark in ((Verdict.REGRESSED, "!"), (Verdict.IMPROVED, "<")):
+        run = _run(_measurement(INT8), findings=(doubt, _finding(verdict=other)))
+        assert f"92.31 {mark}\n" in report.tables(run, width=140)
+
+
+def test_a_summary_lists_what_is_inconclusive_and_says_that_it_does_not_fail():
+    """After what fails, before what cannot be compared; the mark is yellow."""
+    findings = [
+        _finding(
+            verdict=Verdict.INCONCLUSIVE, baseline=0.9231, current=0.91, limit=0.9181, reason=DOUBT
+        ),
+        _finding("latency_ratio", Verdict.INCOMPARABLE, reason=OFF),
+    ]
+    run = _run(_measurement(INT8), findings=findings)
+    summary = report.summary(run, 80, colour=False)
+    assert "1 case: 1 incomparable, 1 inconclusive\n" in summary
+    assert summary.endswith(
+        f"{INT8} accuracy: 0.9231 -> 0.9100, limit 0.9181: inconclusive ({DOUBT})\n"
+        "inconclusive: worse than the limit, without proof; by default this does not fail\n\n"
+        f"1 latency figure is incomparable: {OFF}"
+    )
+    assert "\x1b[33m92.31 <\x1b[0m" in report.summary(run, 140, colour=True)
+
+
+def test_an_inconclusive_finding_that_fails_is_listed_with_the_failures_alone():
+    """Once, and without the word that it does not fail."""
+    finding = _finding(
+        verdict=Verdict.INCONCLUSIVE, fails=True, baseline=0.92, current=0.91, reason=DOUBT
+    )
+    summary = report.summary(_run(_measurement(INT8), findings=[finding]), 80, colour=False)
+    assert summary.count(DOUBT) == 1
+    assert "does not fail" not in summary
+
+
+SMALLEST = "smallest drop that shows at 95 % power, in points: "
+
+
+@pytest.mark.parametrize("width", [60, 140])
+@pytest.mark.parametrize(("drops", "told"), [((0.0064, 0.0115), "0.64 to 1.15"), ((0.01,), "1.00")])
+def test_the_smallest_detectable_drop_stands_below_the_accuracies(width, drops, told):
+    """In points, from the best case to the worst; one number where they are alike."""
+    cases = [INT8, "fashion_mnist-custom-tf"]
+    pairs = zip(cases, drops * 2, strict=False)
+    run = _run(*(_measurement(case, detectable_drop=drop) for case, drop in pairs))
+    drawn = report.tables(run, width=width)
+    assert SMALLEST + told in " ".join(drawn.split())
+    if width == 140:
+        assert drawn.index(told) < drawn.index("Size reduction")
+    assert SMALLEST + told in report.tables(run, width=width, form="markdown")
+
+
+@pytest.mark.parametrize("width", [60, 140])
+def test_the_smallest_detectable_drop_is_told_of_each_workload(width):
+    """A workload whose images show nothing is left out, and with none there is no line."""
+    run = _run(
+        _measurement(INT8, detectable_drop=0.0064),
+        _measurement("pneumonia-custom-int8", detectable_drop=0.0369),
+        _measurement("lesion-custom-int8"),
+    )
+    drawn = " ".join(report.tables(run, width=width).split())
+    assert SMALLEST + "fashion_mnist-custom 0.64, pneumonia-custom 3.69 " in drawn
+    assert "smallest drop" not in report.tables(_small_run(), width=width)

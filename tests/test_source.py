@@ -15,7 +15,7 @@ import pytest
 
 from tinyml_bench.datasets.fetchers import FetchError
 from tinyml_bench.datasets.places import DataFile
-from tinyml_bench.datasets.source import Source
+from tinyml_bench.datasets.source import FileSource
 from tinyml_bench.errors import CacheError, DataCorruptError, DataMissingError, UsageError
 
 CONTENTS = {"images": b"pixels" * 100, "labels": b"classes"}
@@ -39,7 +39,7 @@ class Fake:
     advice: str = "ask the fake"
     calls: list[Path] = field(default_factory=list, compare=False)
 
-    def fetch(self, folder: Path, *, progress: bool) -> None:  # noqa: ARG002 - the protocol's
+    def fetch(self, folder: Path, *, progress: bool) -> None:
         """Remember the call and act."""
         self.calls.append(folder)
         self.act(folder)
@@ -64,9 +64,9 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "datasets" / "toy"
 
 
-def make(tmp_path: Path, *fetchers: Fake) -> Source:
+def make(tmp_path: Path, *fetchers: Fake) -> FileSource:
     """Return a source of two files with a system folder and these fetchers."""
-    return Source("toy", FILES, ("toy-data", "toy"), (tmp_path / "system",), fetchers)
+    return FileSource("toy", FILES, ("toy-data", "toy"), (tmp_path / "system",), fetchers)
 
 
 def leftovers(cached: Path) -> list[str]:
@@ -157,7 +157,7 @@ def test_where_nothing_works_all_is_told(
     assert f"system folder {tmp_path / 'system'}: no such folder" in message
     assert "official: no route" in message
     assert "mirror: " in message
-    assert f"expected sha256 {FILES[0].sha256}" in message
+    assert f"expected sha256 {FILES[0].checksum}" in message
     for advice in ("tinyml-bench data fetch toy", "export TINYML_BENCH_DATA=", "ask the fake"):
         assert advice in message
     assert leftovers(cached) == []
@@ -314,7 +314,7 @@ def test_without_locks_nothing_is_lost(
     tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without locks both fetch, and the files are whole."""
-    monkeypatch.setattr("tinyml_bench.datasets.source._acquired", lambda _: False)
+    monkeypatch.setattr("tinyml_bench.datasets.locks._acquired", lambda _: False)
     meeting = threading.Barrier(2)
 
     def together(folder: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinyml_bench.datasets.split import Split
+from tinyml_bench.datasets.split import SET_ASIDE, SPLITS, Split
 
 IMAGES = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3, 1)
 LABELS = np.array([0, 1, 1, 0])
@@ -114,3 +116,31 @@ def test_a_split_reaches_worker_processes() -> None:
     copy = pickle.loads(pickle.dumps(make()))  # noqa: S301 - our own bytes
     assert copy.sha256 == make().sha256
     assert copy.ids == IDS
+
+
+def test_a_known_hash_is_not_computed() -> None:
+    """Who has it already saves reading hundreds of megabytes; a prefix has its own."""
+    split = make(known_sha256="f" * 64)
+    assert split.sha256 == "f" * 64
+    assert split.prefix(2).sha256 == make().prefix(2).sha256
+
+
+def test_a_memory_mapped_file_stays_on_disk(tmp_path: Path) -> None:
+    """Neither making a split nor hashing it takes memory for all images."""
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (600, 100, 100, 10))
+    tracemalloc.start()
+    split = make(images=images, labels=np.zeros(600, int), ids=tuple(map(str, range(600))))
+    sha256 = split.sha256
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    assert np.shares_memory(split.images, images)
+    whole = hashlib.sha256(b"(600, 100, 100, 10) uint8" + bytes(60_000_000) + bytes(8 * 600))
+    assert sha256 == whole.hexdigest()
+
+
+@pytest.mark.parametrize("name", SET_ASIDE)
+def test_what_publishers_set_aside_is_a_split_too(name: str) -> None:
+    """A loader's tests may make it; no dataset loads it by name."""
+    assert make(name=name).name == name
+    assert name not in SPLITS

@@ -34,10 +34,10 @@ def noise():
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)
     labels = generator.integers(0, 10, 60)
 
-    def load(split):
+    def load(split, size):
         return Split(split, images, labels, tuple(map(str, range(60))))
 
-    return Dataset("noise", tuple("abcdefghij"), "", "", load)
+    return tasks.Images(Dataset("noise", tuple("abcdefghij"), "", "", load))
 
 
 @pytest.fixture(scope="module")

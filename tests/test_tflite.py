@@ -371,3 +371,38 @@ class TestErrors:
         runner = Runner.from_bytes(build(model))
         with pytest.raises(ModelFileError, match="has 2 inputs, expected one"):
             runner.predict(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+class TestKeptTensors:
+    """What is computed on the way can be read where it is asked for."""
+
+    @needs_tensorflow
+    @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int16x8", "int8"])
+    def test_every_tensor_between_input_and_output_is_what_the_float_model_has(
+        self, form: str, converted_model: Callable[[str], bytes], images: NDArray[np.uint8]
+    ) -> None:
+        """Dequantized, within what eight bits leave; stored weights per channel."""
+        kept = [kept_tensors(converted_model(one), images[:1]) for one in ("float32", form)]
+        for kind in ("CONV_2D", "MAX_POOL_2D", "FULLY_CONNECTED"):
+            for wanted, got in zip(*(one[kind] for one in kept), strict=True):
+                assert wanted.shape == got.shape
+                assert got.dtype == np.float32
+                np.testing.assert_allclose(got, wanted, atol=0.05 * abs(wanted).max())
+
+    @needs_tensorflow
+    def test_xnnpack_is_refused(self) -> None:
+        """It runs several operators as one and would show what was never computed."""
+        with pytest.raises(UsageError, match="XNNPACK keeps no tensors"):
+            Runner(build(classifier()), Runtime(), keep_tensors=True)
+
+
+def kept_tensors(content: bytes, image: NDArray[np.uint8]) -> dict[str, list[NDArray[np.float32]]]:
+    """Run one image; returns weights and output of each operator, by the operator's name."""
+    runner = Runner(content, Runtime(kernels="builtin"), keep_tensors=True)
+    runner.feed(image)
+    runner.invoke()
+    kept: dict[str, list[NDArray[np.float32]]] = {}
+    for operator in runner.facts.main.operators:
+        found = [runner.tensor(index) for index in (*operator.inputs[1:2], *operator.outputs)]
+        kept.setdefault(operator.name, []).extend(found)
+    return kept

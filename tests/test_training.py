@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinyml_bench import checkpoints, epochs, training
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
 from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.workloads import Training, Workload
 
@@ -61,11 +63,13 @@ def make_workload(checkpoint=None, recipe=RECIPE, build=build, epochs=None):
 def start(path, epochs=2):
     """Start a training in a process of its own."""
     here = str(Path(__file__).parent)
+    environment = os.environ | {CACHE_VARIABLE: str(Path(path).parent.parent / "cache")}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, here, str(path), str(epochs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
     )
 
 
@@ -80,8 +84,9 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def stripes(monkeypatch):
+def stripes(monkeypatch, tmp_path_factory):
     """Register the images, and keep this process as undetermined as it was."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
     restore = DATASETS.snapshot()
     register()
     monkeypatch.setattr(training, "_make_reproducible", lambda _seed: 1)
@@ -135,16 +140,18 @@ def test_a_run_writes_nothing_but_its_progress(trained):
 
 def test_an_interrupted_training_keeps_the_previous_checkpoint(tmp_path):
     """After Ctrl-C the old file stands alone and untouched, and the last line says so."""
-    path = tmp_path / "stripes-net.npz"
+    path = tmp_path / "here" / "stripes-net.npz"
+    path.parent.mkdir()
     path.write_bytes(b"previous")
     with start(path, epochs=1000) as process:
         lines = [process.stderr.readline()]
         process.send_signal(signal.SIGINT)
         lines += process.stderr.readlines()
     assert process.returncode != 0
-    assert f"interrupted: {path} is as it was\n" in lines
+    interrupted = f"interrupted: {path} is as it was; the same command goes on after the last"
+    assert any(line.startswith(interrupted) for line in lines)
     assert path.read_bytes() == b"previous"
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.usefixtures("stripes")
@@ -154,14 +161,16 @@ def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
 
     def recorded(model, split):
         measured.append((split.name, model.get_weights()))
-        return {"validation": [0.9, 0.1], "test": [0, 0, 0.4]}[split.name][len(measured) - 1]
+        return {"validation": [0.9, 0.1, 0.8], "test": [0, 0, 0, 0.4]}[split.name][
+            len(measured) - 1
+        ]
 
     monkeypatch.setattr(epochs, "accuracy", recorded)
     monkeypatch.setattr(training, "accuracy", recorded)
     card = training.train(make_workload(tmp_path / "net.npz"))
-    assert [name for name, _ in measured] == ["validation", "validation", "test"]
-    assert all(map(np.array_equal, measured[0][1], measured[2][1]))
-    assert (card.best_epoch, card.validation_accuracy, card.test_accuracy) == (1, 0.9, 0.4)
+    assert [name for name, _ in measured] == [*["validation"] * 3, "test"]
+    assert all(map(np.array_equal, measured[0][1], measured[3][1]))
+    assert (card.best_epoch, card.validation_accuracy, card.test_accuracy) == (1, 0.8, 0.4)
 
 
 @pytest.mark.usefixtures("stripes")
@@ -199,3 +208,36 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatc
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
     with pytest.raises(CheckpointError, match=r"cannot write .*net\.npz: .* is not writable"):
         training.train(make_workload(tmp_path / "net.npz"))
+
+
+@pytest.mark.usefixtures("stripes")
+def test_what_is_judged_is_what_is_stored(tmp_path):
+    """The card's accuracy is that of the rounded weights, and they are on the grid."""
+    path = tmp_path / "net.npz"
+    card = training.train(make_workload(path, replace(RECIPE, storage="int8", balance=1)))
+    stored = checkpoints.read(path)
+    assert stored["stage1_conv/kernel"].dtype == np.int8
+    model = checkpoints.load_model(make_workload(path))
+    assert epochs.accuracy(model, load("test")) == card.test_accuracy
+    assert epochs.accuracy(model, load("validation")) == card.validation_accuracy
+
+
+@pytest.mark.usefixtures("stripes")
+def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
+    """The second call begins after the last whole epoch, and then nothing is left to go on with."""
+    workload, seen = make_workload(tmp_path / "net.npz"), []
+    original = epochs.accuracy
+
+    def interrupted(model, split):
+        seen.append(split.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return original(model, split)
+
+    monkeypatch.setattr(epochs, "accuracy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(workload)
+    card = training.train(workload)
+    assert seen == ["validation"] * 3
+    assert card.best_epoch in {1, 2}
+    assert not list((cache_folder() / "training").iterdir())

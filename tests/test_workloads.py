@@ -30,17 +30,20 @@ def test_a_decorated_function_is_a_workload():
     made = WORKLOADS["tiny-cnn"]
     assert (made.dataset, made.model, str(made)) == ("tiny", "cnn", "tiny-cnn")
     assert made.build() == "network"
-    assert (made.checkpoint, made.training, made.variants) == (None, None, None)
+    assert (made.checkpoint, made.training, made.variants, made.input_size) == (None,) * 4
 
 
 def test_all_that_is_stated_is_kept():
     """A checkpoint given as text becomes a path."""
     training = Training(epochs=3)
-    workload("tiny-cnn", checkpoint="a/b.npz", training=training, variants=("tf", "int8"))(build)
+    workload(
+        "tiny-cnn", checkpoint="a/b.npz", training=training, variants=("tf", "int8"), input_size=96
+    )(build)
     made = WORKLOADS["tiny-cnn"]
     assert made.checkpoint == Path("a/b.npz")
     assert made.training is training
     assert made.variants == ("tf", "int8")
+    assert made.input_size == 96
 
 
 @pytest.mark.parametrize("name", ["tiny", "", "tiny_cnn"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class ModelCard:
         In [0, 1], of the float model; measured once, after the choice.
     checkpoint_sha256 : str
     checkpoint_bytes : int
+    base_sha256 : str
+        Of the values of the ImageNet weights that the frozen layers come from; empty where the
+        checkpoint has all layers.
     """
 
     workload: str
@@ -67,6 +70,7 @@ class ModelCard:
     test_accuracy: float
     checkpoint_sha256: str
     checkpoint_bytes: int
+    base_sha256: str = ""
 
     def to_json(self) -> str:
         """Return the card as indented JSON that ends with a line break."""
@@ -109,7 +113,8 @@ def card_path(checkpoint: Path) -> Path:
 
 def _checked(content: dict[str, Any], source: str) -> dict[str, Any]:
     known = {field.name: str(field.type) for field in fields(ModelCard)}
-    differing = sorted(known.keys() ^ content.keys())
+    needed = {field.name for field in fields(ModelCard) if field.default is MISSING}
+    differing = sorted((content.keys() - known.keys()) | (needed - content.keys()))
     wrong = [name for name in known if name in content and not _fits(known[name], content[name])]
     for names, complaint in (
         (differing, "lacks, or should not have,"),

@@ -1,30 +1,31 @@
 """Trained weights in a file: a plain ``.npz`` with one array a variable, the same on every machine.
 
 Variables are keyed ``<layer>/<variable>``. No Keras file format is involved, so a file written
-under one TensorFlow is read under any other.
+under one TensorFlow is read under any other. What a network has from its ImageNet base is not in
+the file: an entry ``imagenet/<base>`` has the SHA-256 of the base's values instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import re
 import struct
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyml_bench import imagenet, packing
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.files import write_atomically
+from tinyml_bench.variables import Weights, variables_of, weights_of
 from tinyml_bench.workloads import Workload
 
-Weights = dict[str, NDArray[Any]]
+_BASE = "imagenet/"
 
 _LISTED = 4  # differences spelled out in a message
 
@@ -53,21 +54,33 @@ def load_into(model: Any, path: Path) -> None:
     ------
     CheckpointError
         The file is missing, damaged, or of another network.
+    DataMissingError, DataCorruptError
+        The ImageNet weights that the file names cannot be had.
     """
-    stored = read(path)
-    variables = dict(_variables(model))
+    assign(model, complete(read(path), path), path)
+
+
+def assign(model: Any, weights: Weights, source: Path) -> None:
+    """Give `model` the `weights`, read from `source`; all of them fit, or none is changed.
+
+    Raises
+    ------
+    CheckpointError
+        They are of another network.
+    """
+    variables = dict(variables_of(model))
     differences = _differences(
-        stored, {name: tuple(variable.shape) for name, variable in variables.items()}
+        weights, {name: tuple(variable.shape) for name, variable in variables.items()}
     )
     if differences:
         more = len(differences) - _LISTED
         listed = "; ".join(differences[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
         raise CheckpointError(
-            f"{path} is of another network than the one that the workload builds: {listed}. "
+            f"{source} is of another network than the one that the workload builds: {listed}. "
             f"Undo the change of the network, or train it: tinyml-bench train WORKLOAD"
         )
     for name, variable in variables.items():
-        variable.assign(stored[name])
+        variable.assign(weights[name])
 
 
 def load_model(workload: Workload) -> Any:
@@ -111,6 +124,59 @@ def sha256(path: Path) -> str:
         The file is missing or cannot be read.
     """
     return hashlib.sha256(_content(path)).hexdigest()
+
+
+def complete(stored: Weights, source: Path) -> Weights:
+    """Return the weights of the network that `stored`, read from `source`, belongs to.
+
+    Packed arrays become float32, and those of the ImageNet base are added.
+
+    Raises
+    ------
+    CheckpointError
+        `stored` names an unknown base, or other values than the official ones.
+    DataMissingError, DataCorruptError
+        As in :func:`tinyml_bench.imagenet.load`.
+    """
+    names = [name for name in stored if name.startswith(_BASE)]
+    own = packing.unpack({name: stored[name] for name in stored if name not in names})
+    weights: Weights = {}
+    for name in names:
+        base = name.removeprefix(_BASE)
+        found, known = stored[name].tobytes().hex(), imagenet.SHA256.get(base)
+        if found != known:
+            raise CheckpointError(
+                f"{source} goes with ImageNet weights {base} of sha256 {found}, and this version "
+                f"knows {known or ', '.join(imagenet.SHA256)}; train again: "
+                f"tinyml-bench train WORKLOAD"
+            )
+        weights.update(imagenet.load(base))
+    return weights | own
+
+
+def reduce(weights: Weights, base: str | None, storage: str) -> Weights:
+    """Return what a file must hold for :func:`complete` to give `weights`, rounded as `storage`.
+
+    Parameters
+    ----------
+    weights : dict
+    base : str or None
+        The ImageNet base that the network was trained from. Where nothing has its values any
+        more, it is not named.
+    storage : str
+        See :class:`~tinyml_bench.workloads.Training`.
+    """
+    given = imagenet.load(base) if base else {}
+    own = {
+        name: value
+        for name, value in weights.items()
+        if name not in given or not np.array_equal(value, given[name])
+    }
+    tag: Weights = {}
+    if base and any(name in given and name not in own for name in weights):
+        digest = np.frombuffer(bytes.fromhex(imagenet.SHA256[base]), np.uint8)
+        tag = {f"{_BASE}{base}": digest}
+    return tag | packing.pack(own, storage)
 
 
 def read(path: Path) -> Weights:
@@ -167,53 +233,6 @@ def encode(weights: Mapping[str, NDArray[Any]]) -> bytes:
             with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
     return target.getvalue()
-
-
-def weights_of(model: Any) -> Weights:
-    """Return a copy of every variable of `model`, floats as little-endian float32.
-
-    Keys are ``<layer>/<variable>``, nested layers joined by ``/``. They do not depend on how many
-    layers the process has built before: a layer that Keras named is numbered within its model.
-    """
-    return {name: _portable(variable.numpy()) for name, variable in _variables(model)}
-
-
-def _portable(value: Any) -> NDArray[Any]:
-    array = np.array(value)
-    return array.astype("<f4") if np.issubdtype(array.dtype, np.floating) else array
-
-
-def _variables(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every variable once, with its key."""
-    seen: set[int] = set()
-    taken: Counter[str] = Counter()
-    for prefix, layer in _leaves(model, ""):
-        for variable in layer.weights:
-            if id(variable) in seen:  # a layer that is used twice has one set of weights
-                continue
-            seen.add(id(variable))
-            short = variable.name.split(":")[0].rsplit("/", 1)[-1]
-            name = f"{prefix}/{short}"
-            taken[name] += 1
-            yield (name if taken[name] == 1 else f"{name}.{taken[name]}"), variable
-
-
-def _leaves(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    numbers: Counter[str] = Counter()
-    for layer in model.layers:
-        path = f"{prefix}{_stable_name(layer, numbers)}"
-        if hasattr(layer, "layers"):
-            yield from _leaves(layer, f"{path}/")
-        yield path, layer  # a nested model may have variables of its own
-
-
-def _stable_name(layer: Any, numbers: Counter[str]) -> str:
-    """Return the layer's name; for one that Keras made up, renumbered from the model's first."""
-    own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
-    if re.sub(r"_\d+$", "", layer.name).replace("_", "") != own.replace("_", ""):
-        return str(layer.name)
-    numbers[own] += 1
-    return own if numbers[own] == 1 else f"{own}_{numbers[own] - 1}"
 
 
 def _differences(stored: Weights, expected: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # 0: done; 1: what was asked for failed; 2: asked wrongly (argparse's own status).
 _FAILED = 1
+_MISUSED = 2
 _INTERRUPTED = 130
 
 
@@ -33,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = command(options)
     except TinymlError as error:
         print(f"tinyml-bench: error: {error}", file=sys.stderr)  # noqa: T201 - a command prints
-        return _FAILED
+        return getattr(options, "error_status", _FAILED)
     except KeyboardInterrupt:
         print("tinyml-bench: interrupted", file=sys.stderr)  # noqa: T201 - a command prints
         return _INTERRUPTED
     if text:
         print(text)  # noqa: T201 - a command prints
-    return 0
+    return getattr(options, "status", 0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,8 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(commands)
     _add_table(commands)
     _add_inspect(commands)
+    _add_ab(commands)
     _add_train(commands)
     _add_data(commands)
+    _add_baseline(commands)
     return parser
 
 
@@ -93,6 +96,35 @@ def _add_inspect(commands: _Commands) -> None:
     parser.set_defaults(command=_inspect)
 
 
+def _add_ab(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "ab", help="time two .tflite files in turns; fails where the new one is slower",
+        epilog="Exit status: 0 no slowdown was shown, 1 the new model is slower, 2 asked wrongly.",
+    )  # fmt: skip
+    parser.add_argument("old", metavar="OLD.tflite", type=Path)
+    parser.add_argument("new", metavar="NEW.tflite", type=Path)
+    parser.add_argument(
+        "--limit", metavar="PERCENT", type=float,
+        help="slowdown to be found (default: 5; of instructions 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--time-limit", metavar="SECONDS", type=float, default=10.0,
+        help="after which it stops undecided (default: 10)",
+    )  # fmt: skip
+    parser.add_argument("--runtime", metavar="NAME", default="tf", help="tf or litert")
+    parser.add_argument(
+        "--kernels", metavar="NAME", default="xnnpack", help="xnnpack, builtin or reference"
+    )
+    parser.add_argument("--threads", metavar="N", type=int, default=1, help="(default: 1)")
+    parser.add_argument(
+        "--instructions", action="store_true",
+        help="count instructions with valgrind and ai-edge-litert, instead of timing",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
+    # 1 is the answer "slower" here, so that an error needs another status.
+    parser.set_defaults(command=_ab, error_status=_MISUSED)
+
+
 def _add_train(commands: _Commands) -> None:
     parser = commands.add_parser(
         "train", help="train a workload's network; writes checkpoint and model card"
@@ -119,6 +151,30 @@ def _add_data(commands: _Commands) -> None:
         action.add_argument("name", metavar="NAME", help="such as fashion_mnist")
     for action in (listing, fetch, path):
         action.add_argument("--data", metavar="DIR", help="folder with datasets")
+
+
+def _add_baseline(commands: _Commands) -> None:
+    parser = commands.add_parser("baseline", help="compare, check and tidy the stored baselines")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    diff = actions.add_parser("diff", help="compare a saved run with the baselines")
+    diff.add_argument(
+        "run", nargs="?", default="last", metavar="RUN",
+        help="name given by --benchmark-save, or a run's file (default: the last run)",
+    )  # fmt: skip
+    diff.set_defaults(command=_baseline_diff)
+    verify = actions.add_parser("verify", help="check that every baseline file is sound")
+    verify.set_defaults(command=_baseline_verify)
+    prune = actions.add_parser("prune", help="list baselines that belong to no registered case")
+    prune.add_argument("--yes", action="store_true", help="delete them")
+    prune.set_defaults(command=_baseline_prune)
+    history = actions.add_parser("history", help="show what was done to a baseline, and why")
+    history.add_argument("case", metavar="CASE", help="such as fashion_mnist-custom-int8")
+    history.set_defaults(command=_baseline_history)
+    for action in (diff, verify, prune, history):
+        action.add_argument(
+            "--baselines", metavar="DIR", type=Path,
+            help="folder of the baselines (default: the project's)",
+        )  # fmt: skip
 
 
 # -- commands; each returns what is to be printed -------------------------------------------------
@@ -148,6 +204,14 @@ def _inspect(options: argparse.Namespace) -> str:
     if options.json:
         return json.dumps(inspection.as_dict(model), indent=1)
     return inspection.describe(model)
+
+
+def _ab(options: argparse.Namespace) -> str:
+    from tinyml_bench import ab
+
+    comparison = ab.compare(options.old, options.new, ab.Plan.from_options(options))
+    options.status = _FAILED if comparison.is_slower else 0
+    return comparison.as_json() if options.json else comparison.sentence()
 
 
 def _train(options: argparse.Namespace) -> str:
@@ -180,6 +244,45 @@ def _data_path(options: argparse.Namespace) -> str:
             f"{options.name} is not on this machine; run: tinyml-bench data fetch {options.name}"
         )
     return str(found)
+
+
+def _baseline_diff(options: argparse.Namespace) -> str:
+    from tinyml_bench import ledger, runs
+
+    project = _project()
+    return ledger.diff(
+        runs.read(options.run, project.runs), _with_baselines(project, options), _width()
+    )
+
+
+def _baseline_verify(options: argparse.Namespace) -> str:
+    from tinyml_bench import ledger
+
+    return ledger.verify(_with_baselines(_unregistered(), options))
+
+
+def _baseline_prune(options: argparse.Namespace) -> str:
+    from tinyml_bench import ledger
+
+    return ledger.prune(_with_baselines(_project(), options), delete=options.yes)
+
+
+def _baseline_history(options: argparse.Namespace) -> str:
+    from tinyml_bench import ledger
+
+    return ledger.history(options.case, _with_baselines(_unregistered(), options), _width())
+
+
+def _with_baselines(project: Project, options: argparse.Namespace) -> Project:
+    from dataclasses import replace
+
+    return replace(project, baselines=options.baselines) if options.baselines else project
+
+
+def _unregistered() -> Project:
+    from tinyml_bench.project import Project
+
+    return Project.find(Path.cwd())
 
 
 def _project() -> Project:

@@ -1,18 +1,27 @@
-"""Fitting a network epoch by epoch: the weights of the best one are kept, and progress is shown."""
+"""Fitting a network epoch by epoch: the weights of the best one are kept, and progress is shown.
+
+What an interrupted training needs to go on is kept after each epoch. It goes on with the same
+images in the same order; only dropout draws anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyml_bench.activations import Activations
 from tinyml_bench.augmentation import batches, steps_per_epoch
+from tinyml_bench.checkpoints import encode, read
 from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.files import write_atomically
 from tinyml_bench.workloads import Training
 
 if TYPE_CHECKING:
@@ -23,42 +32,73 @@ _EVALUATION_BATCH = 500
 
 @dataclass(slots=True)
 class Best:
-    """The epoch that did best on the validation split so far, counted from 1, and its weights."""
+    """The epoch that did best on the validation split so far, counted from 1, and its weights.
+
+    Its accuracy counts images as much as the recipe's `balance` does.
+    """
 
     epoch: int = 0
     accuracy: float = -1.0
     weights: tuple[Any, ...] = ()
 
 
-def fit(model: Any, training: Training, train: Split, validation: Split, console: Console) -> Best:
+def fit(  # noqa: PLR0913 - what it does by default, and two keywords
+    model: Any,
+    training: Training,
+    train: Split | Activations,
+    validation: Split | Activations,
+    console: Console,
+    *,
+    state: Path | None = None,
+    title: str = "epoch",
+) -> Best:
     """Train `model` and leave it with the weights of its best epoch.
 
-    The best is the one with the most right labels on `validation`; of equal ones the last, as the
-    learning rate has fallen further.
+    The best is the one with the most right labels on `validation`, weighted as in training; of
+    equal ones the last, as the learning rate has fallen further.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        Takes what `train` has: images, or what frozen layers make of them.
+    training : Training
+    train, validation : Split or Activations
+    console : rich.console.Console
+    state : Path or None
+        Where the state is kept after each epoch, and found where a training was interrupted;
+        ``None`` keeps none.
+    title : str
+        What an epoch is called.
 
     Raises
     ------
     CheckpointError
-        The loss is no number any more.
+        The loss is no number any more, or the state found is damaged.
     """
     from tf_keras.callbacks import LambdaCallback
 
     best, steps = Best(), steps_per_epoch(train, training)
     _compile(model, training, steps)
-    with _Display(console, training.epochs, steps) as display:
+    first = 0 if state is None else _resume(model, best, state)
+    weights = class_weights(train.labels, model.output_shape[-1], training.balance)
+    with _Display(console, training.epochs, steps, first, title) as display:
 
         def after_epoch(index: int, logs: dict[str, float]) -> None:
             _check_loss(logs["loss"], index + 1, training)
-            found = accuracy(model, validation)
+            found = accuracy(model, validation, weights) if weights else accuracy(model, validation)
             if found >= best.accuracy:
                 best.epoch, best.accuracy = index + 1, found
                 best.weights = tuple(model.get_weights())
+            if state is not None:
+                _keep(model, best, index + 1, state)
             display.after_epoch(index + 1, found, best)
 
         model.fit(
-            batches(train, training, model.output_shape[-1]),
+            _batches(train, training, model.output_shape[-1], first * steps),
             epochs=training.epochs,
+            initial_epoch=first,
             steps_per_epoch=steps,
+            class_weight=weights,
             callbacks=[
                 LambdaCallback(
                     on_epoch_end=after_epoch, on_batch_end=lambda *_, **__: display.advance()
@@ -70,13 +110,84 @@ def fit(model: Any, training: Training, train: Split, validation: Split, console
     return best
 
 
-def accuracy(model: Any, split: Split) -> float:
-    """Return the share of the images of `split` whose label `model` finds, in [0, 1]."""
+def accuracy(
+    model: Any, split: Split | Activations, weights: dict[int, float] | None = None
+) -> float:
+    """Return the share of the images of `split` whose label `model` finds, in [0, 1].
+
+    With `weights`, an image counts as much as its class weighs.
+    """
     found = [
-        np.argmax(model.predict_on_batch(split.images[start : start + _EVALUATION_BATCH]), axis=-1)
-        for start in range(0, len(split), _EVALUATION_BATCH)
+        np.argmax(model.predict_on_batch(_as_input(split.images[start : start + batch])), axis=-1)
+        for batch in [_evaluation_batch(split.images)]
+        for start in range(0, len(split), batch)
     ]
-    return float(np.mean(np.concatenate(found) == split.labels))
+    right = np.concatenate(found) == split.labels
+    if weights is None:
+        return float(np.mean(right))
+    return float(np.average(right, weights=[weights[int(label)] for label in split.labels]))
+
+
+def class_weights(labels: Any, classes: int, balance: float) -> dict[int, float] | None:
+    """Return what an image of each class weighs, 1 on average; ``None`` where `balance` is 0."""
+    if not balance:
+        return None
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.maximum(counts, 1) ** -float(balance)
+    weights *= counts.sum() / (weights * counts).sum()
+    return {number: float(weight) for number, weight in enumerate(weights)}
+
+
+def _batches(train: Split | Activations, training: Training, classes: int, first: int) -> Any:
+    if isinstance(train, Activations):
+        return train.batches(training, classes, first)
+    return batches(train, training, classes, first)
+
+
+def _as_input(images: Any) -> Any:
+    return images.astype(np.float32) if images.dtype == np.float16 else images
+
+
+def _evaluation_batch(images: Any) -> int:
+    # A large image makes large maps: what fits in memory is about pixels, not images.
+    return max(
+        16,
+        min(_EVALUATION_BATCH, _EVALUATION_BATCH * 96 * 96 // math.prod(images.shape[1:3] or (1,))),
+    )
+
+
+def _keep(model: Any, best: Best, epoch: int, state: Path) -> None:
+    arrays = {"progress": np.array([epoch, best.epoch, best.accuracy])}
+    for kind, values in (
+        ("model", model.get_weights()),
+        ("best", best.weights),
+        ("optimizer", [variable.numpy() for variable in _slots(model)]),
+    ):
+        arrays |= {f"{kind}/{number}": np.asarray(value) for number, value in enumerate(values)}
+    with contextlib.suppress(OSError):  # without it, only an interruption costs more
+        write_atomically(state, encode(arrays))
+
+
+def _resume(model: Any, best: Best, state: Path) -> int:
+    """Return the number of epochs that are done already, and set everything as they left it."""
+    if not state.is_file():
+        return 0
+    arrays = read(state)
+    kept: dict[str, list[Any]] = {"model": [], "best": [], "optimizer": []}
+    for name, value in arrays.items():
+        if "/" in name:
+            kept[name.partition("/")[0]].append(value)
+    model.set_weights(kept["model"])
+    for variable, value in zip(_slots(model), kept["optimizer"], strict=True):
+        variable.assign(value.reshape(variable.shape))  # a file has no scalars
+    epoch, best.epoch = (int(number) for number in arrays["progress"][:2])
+    best.accuracy, best.weights = float(arrays["progress"][2]), tuple(kept["best"])
+    return epoch
+
+
+def _slots(model: Any) -> list[Any]:
+    model.optimizer.build(model.trainable_variables)
+    return list(model.optimizer.variables)
 
 
 def _compile(model: Any, training: Training, steps: int) -> None:
@@ -107,10 +218,11 @@ def _check_loss(loss: float, epoch: int, training: Training) -> None:
 class _Display:
     """A bar on a terminal, and a line an epoch anywhere else."""
 
-    def __init__(self, console: Console, epochs: int, steps: int) -> None:
+    def __init__(self, console: Console, epochs: int, steps: int, first: int, title: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console, self._epochs = console, epochs
+        self._first, self._title = first, title
         self._started = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -121,7 +233,12 @@ class _Display:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(self._epoch(1), total=steps * epochs, score="")
+        self._task = self._bar.add_task(
+            self._epoch(min(first + 1, epochs)),
+            total=steps * epochs,
+            completed=steps * first,
+            score="",
+        )
 
     def __enter__(self) -> _Display:
         self._bar.start()
@@ -152,8 +269,9 @@ class _Display:
             )
 
     def _epoch(self, number: int) -> str:
-        return f"epoch {number:{len(str(self._epochs))}}/{self._epochs}"
+        return f"{self._title} {number:{len(str(self._epochs))}}/{self._epochs}"
 
     def _remaining(self, epoch: int) -> str:
-        seconds = (time.monotonic() - self._started) / epoch * (self._epochs - epoch)
+        each = (time.monotonic() - self._started) / (epoch - self._first)
+        seconds = each * (self._epochs - epoch)
         return f", about {math.ceil(seconds / 60)} min left" if seconds else ""

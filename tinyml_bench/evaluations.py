@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.predictions import Predictions, pack, unpack
+from tinyml_bench.predictions import Predictions
 from tinyml_bench.tasks import Shard
 
 
@@ -21,20 +23,26 @@ class Evaluation:
     Parameters
     ----------
     predictions : Predictions
+    scores : ndarray, (n, classes) float32
+        The model's output, dequantized.
     split_seconds : float
         Feeding, running and reading all images, one after the other on one thread.
     invoke_share : float
         Share of it inside the interpreter, in [0, 1].
     peak_memory_bytes : int or None
         Largest growth of a worker's peak resident memory; ``None`` where it is not known.
+    scores_sha256 : str
+        Of every output, to the bit.
     cached : bool
         It was made in an earlier run, from the same model bytes, runtime and images.
     """
 
     predictions: Predictions
+    scores: NDArray[np.float32]
     split_seconds: float
     invoke_share: float
     peak_memory_bytes: int | None
+    scores_sha256: str = ""
     cached: bool = False
 
     @classmethod
@@ -53,30 +61,43 @@ class Evaluation:
         ]
         return cls(
             Predictions.from_labels(scores.argmax(axis=1), labels),
+            scores,
             split_seconds=total,
             invoke_share=sum(shard.invoke_seconds for shard in shards) / total,
             peak_memory_bytes=max(memory, default=None),
+            scores_sha256=_digest(scores),
         )
 
     @classmethod
-    def recall(cls, stored: dict[str, Any], labels: NDArray[np.int64]) -> Evaluation:
-        """Undo :meth:`store`; the result says that it was cached."""
+    def recall(cls, stored: dict[str, Any], scores: bytes, labels: NDArray[np.int64]) -> Evaluation:
+        """Undo :meth:`store`; the result says that it was cached.
+
+        Raises
+        ------
+        ValueError, KeyError
+            What was stored is not of this version.
+        """
+        loaded = np.load(io.BytesIO(scores), allow_pickle=False)
         return cls(
-            Predictions.from_labels(unpack(stored["predicted"], len(labels)), labels),
+            Predictions.from_labels(_checked(loaded, labels).argmax(axis=1), labels),
+            loaded,
             stored["split_seconds"],
             stored["invoke_share"],
             stored["peak_memory_bytes"],
+            _digest(loaded),
             cached=True,
         )
 
-    def store(self) -> dict[str, Any]:
-        """Return what a later run needs, as plain JSON types."""
-        return {
-            "predicted": pack(self.predictions.predicted),
+    def store(self) -> tuple[dict[str, Any], bytes]:
+        """Return what a later run needs: costs as plain JSON types, and the scores as ``.npy``."""
+        buffer = io.BytesIO()
+        np.save(buffer, self.scores, allow_pickle=False)
+        costs = {
             "split_seconds": self.split_seconds,
             "invoke_share": self.invoke_share,
             "peak_memory_bytes": self.peak_memory_bytes,
         }
+        return costs, buffer.getvalue()
 
     def costs(self) -> dict[str, float]:
         """Return the facts about time and memory."""
@@ -88,9 +109,9 @@ class Evaluation:
             facts["peak_memory_bytes"] = self.peak_memory_bytes
         return facts
 
-    def as_fresh(self) -> Evaluation:
-        """Return it as if made in this run."""
-        return replace(self, cached=False)
+
+def _digest(scores: NDArray[np.float32]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(scores).tobytes()).hexdigest()
 
 
 def _checked(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:

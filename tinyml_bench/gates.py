@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
+from tinyml_bench import findings, paired, soundness, stats
 from tinyml_bench.errors import UsageError
+from tinyml_bench.evidence import FIELD_WORDS, changes, images
+from tinyml_bench.findings import unused
 from tinyml_bench.metrics import METRICS, Metric
 from tinyml_bench.policy import Policy
-from tinyml_bench.records import Baseline, Finding, Measurement, Provenance, Verdict
+from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 from tinyml_bench.registry import unknown_name
+from tinyml_bench.truth_gate import judge_structure
+
+__all__ = ["GATED", "Reference", "at_prefix", "judge", "unused"]
 
 GATED = tuple(name for name, metric in METRICS.items() if metric.gated)
 
-_SHOWN_IMAGES = 10
+# Compared image by image; what they say needs evidence as well as effect.
+PAIRED = ("accuracy", "accuracy_drop", "agreement")
 
-# What a reader is told about a field of the provenance that differs.
-_FIELD_WORDS = {
-    "dataset_sha256": "the evaluated images or labels are not those of the baseline",
-    "cpu": "the baseline was measured on another processor",
-    "runtime": "the baseline was measured with another runtime",
-}
+_ON_A_PREFIX = "of fewer images than stored it is told by tf's baseline, and there is none"
+_ALL_IMAGES_ONLY = "probabilities are not stored, so it is known of all stored images together only"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The reference variant of the same workload.
+
+    Parameters
+    ----------
+    baseline : Baseline or None
+        Its stored facts.
+    measurement : Measurement or None
+        What this run measured of it.
+    """
+
+    baseline: Baseline | None = None
+    measurement: Measurement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One case with all that its verdict may depend on; the baseline is for the same images."""
+
+    measurement: Measurement
+    baseline: Baseline
+    policy: Policy
+    reference: Reference = field(default_factory=Reference)
 
 
 def judge(
@@ -29,7 +58,7 @@ def judge(
     baseline: Baseline | None,
     policy: Policy,
     metrics: Iterable[str] = GATED,
-    reference: Baseline | None = None,
+    reference: Reference | None = None,
 ) -> list[Finding]:
     """Judge the named `metrics` of one case.
 
@@ -42,8 +71,9 @@ def judge(
     metrics : iterable of str
         Names of gated metrics; those that the case has no figure for by its nature (the
         reference's size reduction) give no finding.
-    reference : Baseline or None
-        The reference variant's baseline, needed where fewer images were evaluated than stored.
+    reference : Reference or None
+        The reference variant, needed for the evidence on drop and agreement, and where fewer images
+        were evaluated than stored.
 
     Returns
     -------
@@ -56,19 +86,24 @@ def judge(
         One of `metrics` is not gated; the message lists those that are.
     """
     gated = [_gated(name) for name in metrics]
+    reference = reference or Reference()
     if measurement.crash is not None:
-        return [_crashed(measurement)]
+        return [findings.crashed(measurement)]
     if baseline is None:
-        return [_missing_case(measurement)]
-    comparable = at_prefix(baseline, reference, measurement)
-    found = []
+        return [findings.missing_case(measurement), *_needing_no_baseline(measurement, gated)]
+    comparable = at_prefix(baseline, reference.baseline, measurement)
+    subject = _Subject(measurement, comparable, policy, reference)
+    made = []
     for metric in gated:
         if metric.name in baseline.facts and metric.name not in comparable.facts:
-            reason = "of fewer images than stored it is told by tf's baseline, and there is none"
-            found.append(_incomparable(metric, measurement, baseline, policy, reason))
-        elif finding := _judge_metric(metric, measurement, comparable, policy):
-            found.append(finding)
-    return found
+            drift = metric.name == "confidence_drift"
+            reason = _ALL_IMAGES_ONLY if drift else _ON_A_PREFIX
+            made.append(_incomparable(metric, subject, reason))
+        elif finding := _judge_metric(metric, subject):
+            made.append(finding)
+    if any("dataset_sha256" in metric.needs_same for metric in gated):
+        made = [f for f in [soundness.judge_determinism(measurement, baseline)] if f] + made
+    return made
 
 
 def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
@@ -82,31 +117,21 @@ def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measu
         return baseline
     mine = baseline.predictions.prefix(predictions.samples)
     facts = {**baseline.facts, "accuracy": mine.accuracy}
-    for name in ("accuracy_drop", "agreement"):
+    if "balanced_accuracy" in facts:
+        facts["balanced_accuracy"] = mine.balanced_accuracy
+    for name in ("accuracy_drop", "agreement", "confidence_drift"):
         facts.pop(name, None)
     if reference is not None and _covers(reference, baseline, mine.samples):
         theirs = reference.predictions.prefix(mine.samples)
         if "accuracy_drop" in baseline.facts:
             facts["accuracy_drop"] = theirs.accuracy - mine.accuracy
             facts["agreement"] = mine.agreement(theirs)
-    return Baseline(baseline.case, baseline.provenance, facts, mine, baseline.source)
+    return replace(baseline, facts=facts, predictions=mine)
 
 
 def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
     same_images = reference.provenance.dataset_sha256 == baseline.provenance.dataset_sha256
     return same_images and reference.predictions.samples >= samples
-
-
-def unused(case: str, source: str) -> Finding:
-    """Say that the baseline `source` belongs to no registered case."""
-    return Finding(
-        case=case,
-        metric="case",
-        verdict=Verdict.UNUSED,
-        fails=True,
-        reason=f"{source} belongs to no registered case",
-        advice=f"if the case is gone for good: git rm {source}",
-    )
 
 
 def _gated(name: str) -> Metric:
@@ -115,48 +140,128 @@ def _gated(name: str) -> Metric:
     return METRICS[name]
 
 
-def _judge_metric(
-    metric: Metric, measurement: Measurement, baseline: Baseline, policy: Policy
-) -> Finding | None:
+def _needing_no_baseline(measurement: Measurement, gated: list[Metric]) -> list[Finding]:
+    """Judge what is broken whatever was stored."""
+    asked = {metric.name for metric in gated}
+    found = [
+        soundness.judge_collapse(measurement) if "collapse" in asked else None,
+        judge_structure(measurement, None) if "structure" in asked else None,
+    ]
+    return [finding for finding in found if finding is not None and finding.fails]
+
+
+def _judge_recall(subject: _Subject) -> Finding | None:
+    if _why_incomparable(METRICS["class_recall"], subject):
+        return None  # accuracy says so
+    return soundness.judge_recall(subject.measurement, subject.baseline, subject.policy)
+
+
+# Gates that are more than one figure and its limit.
+_OWN_JUDGES: dict[str, Callable[[_Subject], Finding | None]] = {
+    "collapse": lambda subject: soundness.judge_collapse(subject.measurement),
+    "class_recall": _judge_recall,
+    "structure": lambda subject: judge_structure(subject.measurement, subject.baseline),
+}
+
+
+def _judge_metric(metric: Metric, subject: _Subject) -> Finding | None:
+    if metric.name in _OWN_JUDGES:
+        return _OWN_JUDGES[metric.name](subject)
+    measurement, baseline = subject.measurement, subject.baseline
     old, new = baseline.facts.get(metric.name), measurement.facts.get(metric.name)
-    absent = measurement.absent.get(metric.name)
-    if new is None and absent is None and old is None:
-        return None
-    if new is None:
-        return _incomparable(metric, measurement, baseline, policy, absent or "it was not measured")
-    if old is None:
-        return _missing_metric(metric, measurement)
-    return _compare(metric, measurement, baseline, policy, (old, new))
+    if old is not None and new is not None:
+        return _compare(metric, subject, old, new)
+    if new is not None:
+        return findings.missing_metric(metric, measurement)
+    reason = measurement.absent.get(metric.name) or (old is not None and "it was not measured")
+    return _incomparable(metric, subject, reason) if reason else None
 
 
-def _compare(
-    metric: Metric,
-    measurement: Measurement,
-    baseline: Baseline,
-    policy: Policy,
-    values: tuple[float, float],
-) -> Finding:
-    old, new = values
-    tolerance = policy.tolerances[metric.name]
+def _compare(metric: Metric, subject: _Subject, old: float, new: float) -> Finding:
+    tolerance = subject.policy.tolerances[metric.name]
     limit = tolerance.limit(old, metric.better)
-    reason = _why_incomparable(metric, measurement, baseline)
+    reason = _why_incomparable(metric, subject)
     worse = not _at_least_as_good(new, limit, metric.better)
     # Another processor excuses a slow figure; other images do not excuse a wrong one.
     if reason and not (worse and "dataset_sha256" in metric.needs_same):
-        return _incomparable(metric, measurement, baseline, policy, reason)
+        return _incomparable(metric, subject, reason)
     gained = not _at_least_as_good(tolerance.gain(old, metric.better), new, metric.better)
-    verdict = Verdict.REGRESSED if worse else Verdict.IMPROVED if gained else Verdict.MATCHED
+    verdict = Verdict.IMPROVED if gained else Verdict.MATCHED
+    doubt = ""
+    if worse:
+        # What is not a number is no small effect that more images would settle.
+        doubt = "" if reason or math.isnan(limit - new) else _doubt(metric, subject, limit)
+        verdict = Verdict.INCONCLUSIVE if doubt else Verdict.REGRESSED
     return Finding(
-        case=str(measurement.case),
+        case=str(subject.measurement.case),
         metric=metric.name,
         verdict=verdict,
-        fails=worse,
+        fails=subject.policy.fails(verdict),
         baseline=old,
         current=new,
         limit=limit,
-        evidence=tuple(_evidence(metric, measurement, baseline)) if worse else (),
-        advice=_accept(measurement) if worse else "",
+        reason=doubt,
+        evidence=tuple(_evidence(metric, subject)) if worse else (),
+        advice=findings.accept(subject.measurement) if worse else "",
+        flipped=_lost(metric, subject) if worse else (),
     )
+
+
+def _doubt(metric: Metric, subject: _Subject, limit: float) -> str:
+    """Say what keeps an effect from being a regression; empty where the evidence is there."""
+    alpha = subject.policy.alpha
+    if metric.name in PAIRED:
+        pairs = _discordance(metric, subject)
+        if pairs is None or pairs.p <= alpha:
+            return ""
+        return f"p = {pairs.p:.2g}, level {alpha:.2g}; {_images_needed(pairs, alpha)}"
+    if metric.name == "balanced_accuracy":
+        new, old = subject.measurement.predictions, subject.baseline.predictions
+        if new is None or new.samples != old.samples:
+            return ""
+        p = paired.balanced_p(paired.recall_losses(old, new))
+        return "" if p <= alpha else f"p = {p:.2g}, level {alpha:.2g}"
+    if metric.name == "latency_ratio":
+        low = subject.measurement.facts.get("latency_ratio_low")
+        if low is not None and low <= limit:
+            return f"the interval begins at {metric.show(low)}, within the limit"
+    return ""
+
+
+def _images_needed(pairs: paired.Discordance, alpha: float) -> str:
+    lost, won = len(pairs.lost), len(pairs.won)
+    if lost <= won:
+        return "nothing was lost on balance"
+    needed = stats.images_to_settle(lost, won, pairs.samples, alpha)
+    about = "more than" if needed >= stats.MOST_IMAGES else "about"
+    return f"{about} {needed:,} images would settle it"
+
+
+def _discordance(metric: Metric, subject: _Subject) -> paired.Discordance | None:
+    new, old = subject.measurement.predictions, subject.baseline.predictions
+    if metric.name not in PAIRED or new is None or new.samples != old.samples:
+        return None
+    reference, now = subject.reference.baseline, subject.reference.measurement
+    return paired.discordance(
+        metric.name,
+        old,
+        new,
+        reference.predictions if reference else None,
+        now.predictions if now else None,
+    )
+
+
+def _lost(metric: Metric, subject: _Subject) -> tuple[int, ...]:
+    pairs = None if _why_incomparable(metric, subject) else _discordance(metric, subject)
+    return () if pairs is None else tuple(int(position) for position in pairs.lost)
+
+
+def _evidence(metric: Metric, subject: _Subject) -> Iterable[str]:
+    pairs = None if _why_incomparable(metric, subject) else _discordance(metric, subject)
+    if pairs is not None:
+        yield from images(metric.name, pairs)
+    if subject.measurement.provenance is not None:
+        yield from changes(subject.baseline.provenance, subject.measurement.provenance)
 
 
 def _at_least_as_good(value: float, limit: float, better: str) -> bool:
@@ -165,107 +270,19 @@ def _at_least_as_good(value: float, limit: float, better: str) -> bool:
     return value >= limit - slack if better == "higher" else value <= limit + slack
 
 
-def _why_incomparable(metric: Metric, measurement: Measurement, baseline: Baseline) -> str:
-    here = measurement.provenance
+def _why_incomparable(metric: Metric, subject: _Subject) -> str:
+    here = subject.measurement.provenance
     if here is None:
         return "nothing is known of where it was measured"
     for name in metric.needs_same:
-        if getattr(here, name) != getattr(baseline.provenance, name):
-            return _FIELD_WORDS[name]
-    stored, new = baseline.predictions.samples, measurement.predictions
+        if getattr(here, name) != getattr(subject.baseline.provenance, name):
+            return FIELD_WORDS[name]
+    stored, new = subject.baseline.predictions.samples, subject.measurement.predictions
     if "dataset_sha256" in metric.needs_same and new is not None and new.samples > stored:
         return f"the baseline holds {stored} images, fewer than the {new.samples} evaluated"
     return ""
 
 
-def _evidence(metric: Metric, measurement: Measurement, baseline: Baseline) -> Iterator[str]:
-    new, old = measurement.predictions, baseline.predictions
-    if "dataset_sha256" in metric.needs_same and new is not None and new.samples == old.samples:
-        lost = np.flatnonzero(old.correct & ~new.correct)
-        won = np.flatnonzero(new.correct & ~old.correct)
-        yield (
-            f"{len(new.flips(old))} of {new.samples} images are predicted differently: "
-            f"{len(lost)} were right and are wrong now, {len(won)} the other way round"
-        )
-        if len(lost):
-            shown = ", ".join(str(position) for position in lost[:_SHOWN_IMAGES])
-            more = " ..." if len(lost) > _SHOWN_IMAGES else ""
-            yield f"positions of newly wrong images in the evaluation order: {shown}{more}"
-    if measurement.provenance is not None:
-        yield from _changes(baseline.provenance, measurement.provenance)
-
-
-def _changes(old: Provenance, new: Provenance) -> Iterator[str]:
-    for package in sorted({*old.toolchain, *new.toolchain}):
-        before, after = old.toolchain.get(package, "absent"), new.toolchain.get(package, "absent")
-        if before != after:
-            yield f"{package} was {before} and is {after}"
-    if old.checkpoint_sha256 != new.checkpoint_sha256:
-        yield "the float checkpoint is not the one of the baseline"
-    for name, words in _FIELD_WORDS.items():
-        if getattr(old, name) != getattr(new, name):
-            yield words
-
-
-def _incomparable(
-    metric: Metric, measurement: Measurement, baseline: Baseline, policy: Policy, reason: str
-) -> Finding:
-    fails = metric.name not in policy.may_be_incomparable
-    return Finding(
-        case=str(measurement.case),
-        metric=metric.name,
-        verdict=Verdict.INCOMPARABLE,
-        fails=fails,
-        baseline=baseline.facts.get(metric.name),
-        current=measurement.facts.get(metric.name),
-        reason=reason,
-        advice=_accept(measurement) if fails else "",
-    )
-
-
-def _missing_metric(metric: Metric, measurement: Measurement) -> Finding:
-    return Finding(
-        case=str(measurement.case),
-        metric=metric.name,
-        verdict=Verdict.MISSING,
-        fails=True,
-        current=measurement.facts[metric.name],
-        reason="the baseline has no such figure",
-        advice=_create(measurement),
-    )
-
-
-def _missing_case(measurement: Measurement) -> Finding:
-    return Finding(
-        case=str(measurement.case),
-        metric="case",
-        verdict=Verdict.MISSING,
-        fails=True,
-        reason="no baseline is stored",
-        advice=_create(measurement),
-    )
-
-
-def _crashed(measurement: Measurement) -> Finding:
-    crash = measurement.crash
-    assert crash is not None  # noqa: S101 - narrows the type; the caller has checked
-    return Finding(
-        case=str(measurement.case),
-        metric="case",
-        verdict=Verdict.CRASHED,
-        fails=True,
-        reason=f"{crash.phase}: {crash.cause}",
-        evidence=crash.stderr_tail,
-        advice=f"run it alone: python -m pytest benchmarks/ -k {measurement.case}",
-    )
-
-
-def _create(measurement: Measurement) -> str:
-    return f"create it: python -m pytest benchmarks/ -k {measurement.case} --baseline-update-new"
-
-
-def _accept(measurement: Measurement) -> str:
-    return (
-        f"if the change is wanted: "
-        f"python -m pytest benchmarks/ -k {measurement.case} --baseline-update"
-    )
+def _incomparable(metric: Metric, subject: _Subject, reason: str) -> Finding:
+    fails = metric.name not in subject.policy.may_be_incomparable
+    return findings.incomparable(metric, subject.measurement, subject.baseline, reason, fails=fails)

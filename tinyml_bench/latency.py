@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tinyml_bench.bootstrap import RatioEstimate, paired_ratio
+
 Invoke = Callable[[], object]
 
 _WARM_UP_ROUNDS = 5
-_FEWEST_ROUNDS = 10
-_MOST_ROUNDS = 2000
+_FEWEST_ROUNDS = 11
+_MOST_ROUNDS = 2001
 
 
 @dataclass(slots=True)
 class PairedTimer:
-    """Runs the sibling before each timed round of the target.
+    """Times the sibling once for each timed round of the target, first and second by turns.
 
     Parameters
     ----------
@@ -28,20 +30,28 @@ class PairedTimer:
         One inference each, nothing else.
     budget_seconds : float
         About how long all rounds together may take.
+    sibling_ns : list of int
+        Times of the sibling, one a round, in nanoseconds.
 
     Notes
     -----
     Made for ``benchmark.pedantic(timer.target, setup=timer.setup, rounds=timer.rounds(),
-    iterations=1)``: pytest-benchmark times the target and `setup` times the sibling.
+    iterations=1)``: pytest-benchmark times the target, and `setup`, which it runs before each
+    round, times the sibling. Who runs second finds the other's data in the caches, so the order
+    alternates: in even rounds the sibling runs before the target; in odd ones after it, at the
+    beginning of the next round's `setup`. So the runs are S T, T S, S T, ... and each is as often
+    preceded by itself as by the other. The number of rounds is odd: the last pair is complete
+    without a `setup` after it.
     """
 
     target: Invoke
     sibling: Invoke
     budget_seconds: float = 0.5
     sibling_ns: list[int] = field(default_factory=list)
+    _round: int = field(default=0, init=False)
 
     def rounds(self) -> int:
-        """Warm both up and return how many rounds fit the budget."""
+        """Warm both up and return how many rounds fit the budget: an odd number."""
         for _ in range(_WARM_UP_ROUNDS):
             self.sibling()
             self.target()
@@ -49,21 +59,56 @@ class PairedTimer:
         self.sibling()
         self.target()
         pair_seconds = time.perf_counter() - started
-        return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, int(self.budget_seconds / pair_seconds)))
+        self._round = 0
+        self.sibling_ns.clear()
+        fitting = int(self.budget_seconds / pair_seconds)
+        return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, fitting)) | 1
 
     def setup(self) -> None:
-        """Time one inference of the sibling."""
+        """Time the sibling where it is its turn: for the round before, for this one, or both."""
+        if self._round % 2 == 0:
+            if self._round:
+                self._time_sibling()
+            self._time_sibling()
+        self._round += 1
+
+    def estimate(self, target_seconds: Sequence[float]) -> RatioEstimate:
+        """Estimate target / sibling from the timed rounds of the target, in seconds each.
+
+        What pytest-benchmark runs after the timed rounds, for a profile say, does not count.
+
+        Raises
+        ------
+        ValueError
+            There are fewer than 8 pairs.
+        """
+        pairs = min(len(target_seconds), len(self.sibling_ns))
+        target_ns = [seconds * 1e9 for seconds in target_seconds[:pairs]]
+        return paired_ratio(target_ns, self.sibling_ns[:pairs])
+
+    def facts(self, target_seconds: Sequence[float]) -> dict[str, float]:
+        """Return the facts of latency from the timed rounds of the target, in seconds each.
+
+        The ratio is without warm-up and disturbed blocks; the two times are medians of all rounds.
+
+        Raises
+        ------
+        ValueError
+            There are fewer than 8 pairs.
+        """
+        estimate = self.estimate(target_seconds)
+        return {
+            "latency_ratio": round(estimate.ratio, 4),
+            "latency_ratio_low": round(estimate.low, 4),
+            "latency_ratio_high": round(estimate.high, 4),
+            "latency_ns": round(statistics.median(target_seconds) * 1e9),
+            "latency_reference_ns": round(
+                statistics.median(self.sibling_ns[: len(target_seconds)])
+            ),
+            "latency_pairs": estimate.pairs,
+        }
+
+    def _time_sibling(self) -> None:
         started = time.perf_counter_ns()
         self.sibling()
         self.sibling_ns.append(time.perf_counter_ns() - started)
-
-    def facts(self, target_seconds: Sequence[float]) -> dict[str, float]:
-        """Return the facts of latency from the timed rounds of the target, in seconds each."""
-        target_ns = statistics.median(target_seconds) * 1e9
-        sibling_ns = statistics.median(self.sibling_ns[-len(target_seconds) :])
-        return {
-            "latency_ratio": round(target_ns / sibling_ns, 4),
-            "latency_ns": round(target_ns),
-            "latency_reference_ns": round(sibling_ns),
-            "latency_pairs": len(target_seconds),
-        }

@@ -19,15 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import machine, tasks
+from tinyml_bench import machine, structure, tasks
+from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache, key
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
-from tinyml_bench.errors import CacheError, UsageError
+from tinyml_bench.divergence import mean_divergence
+from tinyml_bench.errors import CacheError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
+from tinyml_bench.flatfile import read_model
+from tinyml_bench.footprint import activation_bytes
 from tinyml_bench.isolation import failure
 from tinyml_bench.records import CaseId, Crash, Measurement, Provenance
-from tinyml_bench.tasks import Description, Shard
+from tinyml_bench.tasks import Description, Images, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS, Recipe
 from tinyml_bench.workloads import WORKLOADS, Workload
@@ -35,7 +39,7 @@ from tinyml_bench.workloads import WORKLOADS, Workload
 # Small enough that two workers finish together, large enough that the call costs nothing.
 _SHARD_IMAGES = 1000
 
-_REFERENCE_RUNTIME = "keras, all threads"
+_REFERENCE_RUNTIME = f"keras {machine.cores()} threads"
 
 
 class Once:
@@ -141,6 +145,40 @@ class Workbench:
         """Return the workload that `case` belongs to."""
         return WORKLOADS[case.workload]
 
+    def diagnosis(self, case: CaseId, positions: tuple[int, ...]) -> tuple[str, ...]:
+        """Say which layers of a converted case to look at, in a few lines; asked once a case.
+
+        Parameters
+        ----------
+        positions : tuple of int
+            Test images on which it fails.
+        """
+        workload = self.workload(case)
+
+        def ask() -> tuple[str, ...]:
+            sibling = self._model_file(replace(case, variant=SIBLING)).path
+            lines: tuple[str, ...] = self._run(
+                tasks.diagnose,
+                workload,
+                _images(workload),
+                sibling,
+                self._model_file(case).path,
+                positions,
+            )
+            return lines
+
+        try:
+            found: tuple[str, ...] = self._once.get(("diagnosis", case), ask)
+        except Exception as error:  # noqa: BLE001 - it must not hide the failure that it explains
+            return (f"no layer can be named: {failure(error)[0]}",)
+        return found
+
+    def image_name(self, case: CaseId, position: int) -> str:
+        """Return the dataset's own name of a test image, and its true class."""
+        split = self._test_split(case)
+        label = DATASETS[case.dataset].class_names[int(split.labels[position])]
+        return f"{split.ids[position]} ({label})"
+
     def first_image(self, case: CaseId) -> NDArray[np.uint8]:
         """Return one test image, ``(h, w, c) uint8``, to time an inference with."""
         image: NDArray[np.uint8] = self._test_split(case).images[0]
@@ -151,8 +189,12 @@ class Workbench:
     def _measure(self, case: CaseId) -> Measurement:
         description = self._description(case)
         phase = "conversion"
+        made_of = None
         try:
             sizes = self._sizes(case, description)
+            if not VARIANTS[case.variant].is_reference:
+                made_of, inside = self._inside(case)
+                sizes |= inside
             phase = "evaluation"
             evaluation = self._evaluation(case, description)
         except CacheError:
@@ -162,14 +204,26 @@ class Workbench:
         compared, absent = self._comparisons(case, evaluation, description)
         return Measurement(
             case=case,
-            provenance=self._provenance(case, description),
+            provenance=self._provenance(case, description, evaluation),
             facts=compared | sizes | evaluation.costs(),
             predictions=evaluation.predictions,
             absent=absent,
             cached=evaluation.cached,
+            structure=made_of,
+            claim=VARIANTS[case.variant].claims,
         )
 
-    def _provenance(self, case: CaseId, description: Description) -> Provenance:
+    def _inside(self, case: CaseId) -> tuple[Structure, dict[str, float]]:
+        model = read_model(self._model_file(case).path)
+        read = structure.read(model)
+        return read, {
+            "int8_share": round(read.int8_share, 6),
+            "activation_bytes": activation_bytes(model),
+        }
+
+    def _provenance(
+        self, case: CaseId, description: Description, evaluation: Evaluation
+    ) -> Provenance:
         reference = VARIANTS[case.variant].is_reference
         return Provenance(
             toolchain=machine.toolchain(),
@@ -177,6 +231,10 @@ class Workbench:
             cpu=machine.cpu(),
             dataset_sha256=description.test_sha256,
             checkpoint_sha256=description.checkpoint_sha256,
+            model_sha256=(
+                description.network_sha256 if reference else self._model_file(case).sha256
+            ),
+            scores_sha256=evaluation.scores_sha256,
         )
 
     def _comparisons(
@@ -184,18 +242,23 @@ class Workbench:
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Put the predictions in relation to the reference's."""
         mine = evaluation.predictions
-        facts = {"accuracy": mine.accuracy}
+        facts = {
+            "accuracy": mine.accuracy,
+            "balanced_accuracy": round(mine.balanced_accuracy, 9),
+        }
         if case.variant == REFERENCE:
             return facts, {}
         reference = replace(case, variant=REFERENCE)
         try:
-            theirs = self._evaluation(reference, description).predictions
+            other = self._evaluation(reference, description)
         except Exception as error:  # noqa: BLE001 - its own row says what happened to it
             reason = f"{reference} could not be evaluated ({failure(error)[0]})"
-            return facts, {"accuracy_drop": reason, "agreement": reason}
+            return facts, dict.fromkeys(("accuracy_drop", "agreement", "confidence_drift"), reason)
+        theirs = other.predictions
         facts["accuracy_drop"] = round(theirs.accuracy - mine.accuracy, 9)
         facts["agreement"] = mine.agreement(theirs)
-        return facts, {}
+        drift = mean_divergence(other.scores, evaluation.scores)
+        return facts | {"confidence_drift": round(drift, 6)}, {}
 
     def _sizes(self, case: CaseId, description: Description) -> dict[str, float]:
         if VARIANTS[case.variant].is_reference:
@@ -222,10 +285,9 @@ class Workbench:
 
     def _description(self, case: CaseId) -> Description:
         workload = self.workload(case)
-        dataset = DATASETS[workload.dataset]
-
         described: Description = self._once.get(
-            ("description", str(workload)), lambda: self._run(tasks.describe, workload, dataset)
+            ("description", str(workload)),
+            lambda: self._run(tasks.describe, workload, _images(workload)),
         )
         return described
 
@@ -235,11 +297,11 @@ class Workbench:
 
     def _convert(self, case: CaseId) -> ModelFile:
         workload, recipe = self.workload(case), VARIANTS[case.variant]
-        dataset = DATASETS[workload.dataset]
+        images = _images(workload)
         name = _conversion_name(recipe, self._description(case))
         path = self.cache.get("models", name, ".tflite") if name else None
         if path is None:
-            content = self._run(tasks.convert, workload, dataset, recipe)
+            content = self._run(tasks.convert, workload, images, recipe)
             path = self.cache.put(
                 "models", name or key(once=os.urandom(16).hex()), ".tflite", content
             )
@@ -267,30 +329,38 @@ class Workbench:
             samples=samples,
         )
         labels = self._test_split(case).labels[:samples]
-        if (stored := self.cache.get_json("evaluations", name)) is not None:
-            # An entry that another version wrote is made anew.
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                return Evaluation.recall(stored, labels)
+        if (recalled := self._recalled(name, labels)) is not None:
+            return recalled
         evaluation = Evaluation.from_shards(list(self._shards(case, samples)), labels)
-        self.cache.put_json("evaluations", name, evaluation.store())
+        costs, scores = evaluation.store()
+        self.cache.put("scores", name, ".npy", scores)
+        self.cache.put_json("evaluations", name, costs)
         return evaluation
+
+    def _recalled(self, name: str, labels: NDArray[Any]) -> Evaluation | None:
+        costs = self.cache.get_json("evaluations", name)
+        scores = self.cache.get("scores", name, ".npy")
+        if costs is None or scores is None:
+            return None
+        # An entry that another version wrote is made anew.
+        with contextlib.suppress(ValueError, KeyError, TypeError, ModelFileError):
+            return Evaluation.recall(costs, scores.read_bytes(), labels)
+        return None
 
     def _shards(self, case: CaseId, samples: int) -> Iterator[Shard]:
         workload = self.workload(case)
-        dataset = DATASETS[workload.dataset]
+        images = _images(workload)
         stretches = [
             (first, min(first + _SHARD_IMAGES, samples))
             for first in range(0, samples, _SHARD_IMAGES)
         ]
         if VARIANTS[case.variant].is_reference:
             calls: list[tuple[Any, ...]] = [
-                (tasks.evaluate_reference, workload, dataset, stretch) for stretch in stretches
+                (tasks.evaluate_reference, workload, images, stretch) for stretch in stretches
             ]
         else:
             path = self._model_file(case).path
-            calls = [
-                (tasks.evaluate, path, dataset, stretch, self.runtime) for stretch in stretches
-            ]
+            calls = [(tasks.evaluate, path, images, stretch, self.runtime) for stretch in stretches]
         futures = [self.executor.submit(*call) for call in calls]
         try:
             for future in futures:
@@ -301,12 +371,16 @@ class Workbench:
 
     def _test_split(self, case: CaseId) -> Split:
         split: Split = self._once.get(
-            ("test split", case.dataset), lambda: DATASETS[case.dataset].load("test")
+            ("test split", case.workload), lambda: _images(self.workload(case)).load("test")
         )
         return split
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return self.executor.submit(function, *arguments).result()
+
+
+def _images(workload: Workload) -> Images:
+    return Images(DATASETS[workload.dataset], workload.input_size)
 
 
 def _conversion_name(recipe: Recipe, description: Description) -> str | None:

@@ -25,8 +25,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--baseline-update",
-        action="store_true",
-        help="store baselines that are missing and rewrite those that changed",
+        action="count",
+        default=0,
+        help="store baselines that are missing and rewrite those that changed, for the worse only "
+        "with --reason; give it twice to rewrite more than 8 cases for the worse in one go",
+    )
+    group.addoption(
+        "--reason",
+        metavar="TEXT",
+        help="why --baseline-update is to store worse values; kept in the baseline's history",
     )
     group.addoption(
         "--tinyml-baselines",
@@ -39,6 +46,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder with datasets (default: $TINYML_BENCH_DATA, then the user cache, "
         "the system, a download)",
+    )
+    group.addoption(
+        "--tinyml-profile",
+        choices=("quick", "full"),
+        default="quick",
+        help="quick: what a fresh machine can run; full: every registered workload, where its data "
+        "and weights are (default: quick)",
     )
     group.addoption(
         "--tinyml-samples",

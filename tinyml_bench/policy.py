@@ -10,6 +10,7 @@ from typing import Any
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS
+from tinyml_bench.records import Verdict
 from tinyml_bench.registry import unknown_name
 
 _PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*%\s*")
@@ -89,6 +90,12 @@ _DEFAULTS = {
     "size_bytes": Tolerance(relative=0.01),
     "gzip_bytes": Tolerance(relative=0.02),
     "size_reduction": Tolerance(absolute=0.005),
+    "balanced_accuracy": Tolerance(absolute=0.01),
+    "class_recall": Tolerance(absolute=0.05),
+    "collapse": Tolerance(),
+    "confidence_drift": Tolerance(absolute=0.01, relative=0.25),
+    "structure": Tolerance(),
+    "activation_bytes": Tolerance(relative=0.01),
     "latency_ratio": Tolerance(relative=1.0),
 }
 
@@ -103,10 +110,33 @@ class Policy:
         One for every gated metric.
     may_be_incomparable : frozenset of str
         Metrics without which a run may still pass; they are reported as ``incomparable``.
+    family_alpha : float
+        Probability, in (0, 1), that a run of the whole matrix in which nothing got worse raises any
+        alarm for accuracy: the level that all paired tests share.
+    tests : int
+        Number of paired tests in the whole matrix, at least 1. Each is made at `family_alpha` /
+        `tests` (Bonferroni): the cases of a workload share their images, so their tests depend on
+        each other, and that bound holds whatever the dependence.
+    inconclusive_fails : bool
+        An effect beyond the tolerance without evidence fails the build.
     """
 
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(_DEFAULTS))
-    may_be_incomparable: frozenset[str] = frozenset({"latency_ratio"})
+    may_be_incomparable: frozenset[str] = frozenset({"latency_ratio", "confidence_drift"})
+    family_alpha: float = 0.01
+    tests: int = 1
+    inconclusive_fails: bool = False
+
+    @property
+    def alpha(self) -> float:
+        """Level of one paired test."""
+        return self.family_alpha / self.tests
+
+    def fails(self, verdict: Verdict) -> bool:
+        """Tell whether a comparison that came to `verdict` fails the build."""
+        if verdict is Verdict.INCONCLUSIVE:
+            return self.inconclusive_fails
+        return verdict is Verdict.REGRESSED
 
     def with_overrides(self, table: Mapping[str, Any]) -> Policy:
         """Return this policy with a project's ``[tool.tinyml_bench.tolerances]`` applied.

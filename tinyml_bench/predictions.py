@@ -6,6 +6,7 @@ import base64
 import binascii
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,32 +14,42 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Top-1 labels in evaluation order, and which of them are right.
+    """Top-1 classes in evaluation order, beside the true ones.
 
     Parameters
     ----------
     predicted : ndarray, (n,) uint16
         Predicted class index per image.
-    correct : ndarray, (n,) bool
-        Whether it equals the true label.
+    labels : ndarray, (n,) uint16
+        True class index per image.
+
+    Raises
+    ------
+    ValueError
+        The two are not one-dimensional, or not of one length.
     """
 
     predicted: NDArray[np.uint16]
-    correct: NDArray[np.bool_]
+    labels: NDArray[np.uint16]
 
     def __post_init__(self) -> None:
-        if self.predicted.ndim != 1 or self.predicted.shape != self.correct.shape:
+        if self.predicted.ndim != 1 or self.predicted.shape != self.labels.shape:
             raise ValueError(
-                f"predicted {self.predicted.shape} and correct {self.correct.shape} "
+                f"predicted {self.predicted.shape} and labels {self.labels.shape} "
                 f"must be one-dimensional and of one length"
             )
 
     @classmethod
     def from_labels(
-        cls, predicted: NDArray[np.integer], labels: NDArray[np.integer]
+        cls, predicted: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]
     ) -> Predictions:
-        """Compare predicted with true class indices, both ``(n,)`` of any integer type."""
-        return cls(predicted.astype(np.uint16), np.asarray(predicted == labels, dtype=np.bool_))
+        """Pair predicted with true class indices, both ``(n,)`` of any integer type."""
+        return cls(predicted.astype(np.uint16), labels.astype(np.uint16))
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which predictions are right, ``(n,) bool``."""
+        return np.asarray(self.predicted == self.labels)
 
     @property
     def samples(self) -> int:
@@ -50,9 +61,18 @@ class Predictions:
         """Share of right predictions, in [0, 1]; NaN of no image."""
         return float(self.correct.mean()) if self.samples else float("nan")
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images, in [0, 1]; NaN of no image."""
+        if not self.samples:
+            return float("nan")
+        sizes = np.bincount(self.labels)
+        hits = np.bincount(self.labels[self.correct], minlength=len(sizes))
+        return float((hits[sizes > 0] / sizes[sizes > 0]).mean())
+
     def prefix(self, samples: int) -> Predictions:
         """Return the first `samples` images; the evaluation order makes it a fair sample."""
-        return Predictions(self.predicted[:samples], self.correct[:samples])
+        return Predictions(self.predicted[:samples], self.labels[:samples])
 
     def agreement(self, other: Predictions) -> float:
         """Share of images on which both predict the same class, in [0, 1].
@@ -74,22 +94,20 @@ class Predictions:
         return other
 
 
-def pack(values: NDArray[np.uint16] | NDArray[np.bool_]) -> str:
-    """Compress an array ``(n,)`` of class indices or flags to ASCII text.
-
-    The layout is little-endian uint16 or one bit a flag, zlib level 9, base64.
+def pack(values: NDArray[np.uint16]) -> str:
+    """Compress class indices ``(n,)`` to ASCII text: little-endian uint16, zlib level 9, base64.
 
     Examples
     --------
     >>> unpack(pack(np.array([3, 1, 4], np.uint16)), 3).tolist()
     [3, 1, 4]
     """
-    raw = np.packbits(values) if values.dtype == np.bool_ else values.astype("<u2")
-    return base64.b64encode(zlib.compress(raw.tobytes(), 9)).decode("ascii")
+    raw = values.astype("<u2").tobytes()
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
 
 
 def unpack(text: str, samples: int) -> NDArray[np.uint16]:
-    """Undo :func:`pack` for class indices.
+    """Undo :func:`pack`.
 
     Raises
     ------
@@ -98,18 +116,6 @@ def unpack(text: str, samples: int) -> NDArray[np.uint16]:
     """
     raw = _inflate(text, 2 * samples)
     return np.frombuffer(raw, dtype="<u2").astype(np.uint16)
-
-
-def unpack_flags(text: str, samples: int) -> NDArray[np.bool_]:
-    """Undo :func:`pack` for flags.
-
-    Raises
-    ------
-    ValueError
-        `text` is damaged or does not hold `samples` flags.
-    """
-    raw = np.frombuffer(_inflate(text, -(-samples // 8)), dtype=np.uint8)
-    return np.unpackbits(raw, count=samples).astype(np.bool_)
 
 
 def _inflate(text: str, expected_bytes: int) -> bytes:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tinyml_bench import deviations
+from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import UsageError
 from tinyml_bench.policy import Policy
 from tinyml_bench.registry import unknown_name
@@ -22,8 +24,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_WORDS = {list: "list", str: "text", dict: "table"}
-_KNOWN = ("workloads", "baselines", "tolerances")
+_WORDS: dict[type, str] = {list: "list", str: "text", dict: "table"}
+_KNOWN = ("workloads", "baselines", "tolerances", "deviations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,15 @@ class Project:
     baselines : Path
         Folder of the stored baselines.
     policy : Policy
+    deviations : tuple of Deviation
+        Failures that are known and expected.
     """
 
     root: Path
     workloads: tuple[str, ...] = ()
     baselines: Path = Path("baselines")
     policy: Policy = field(default_factory=Policy)
+    deviations: tuple[Deviation, ...] = ()
 
     @property
     def runs(self) -> Path:
@@ -87,9 +92,10 @@ class Project:
         tolerances = _typed(table, "tolerances", dict, {}, source)
         try:
             policy = Policy().with_overrides(tolerances)
+            known = deviations.parse(table.get("deviations", []))
         except UsageError as error:
             raise UsageError(f"{source}: {error}") from error
-        return cls(root, tuple(workloads), root / baselines, policy)
+        return cls(root, tuple(workloads), root / baselines, policy, known)
 
     def register(self) -> None:
         """Import the modules that register this project's workloads; a second call does nothing.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tinyml_bench.anatomy import Structure
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
 
@@ -78,6 +79,8 @@ class Verdict(str, enum.Enum):
     UNUSED = "unused"
     INCOMPARABLE = "incomparable"
     CRASHED = "crashed"
+    INCONCLUSIVE = "inconclusive"
+    NONDETERMINISTIC = "nondeterministic"
 
     def __str__(self) -> str:
         return self.value
@@ -99,6 +102,11 @@ class Provenance:
         Of the images and labels of the whole test split, in evaluation order.
     checkpoint_sha256 : str
         Of the float weights that the variant was made from.
+    model_sha256 : str
+        Of the bytes that were evaluated.
+    scores_sha256 : str
+        Of every output, to the bit: the same model, runtime, toolchain and processor must give
+        the same.
     """
 
     toolchain: Mapping[str, str]
@@ -106,6 +114,8 @@ class Provenance:
     cpu: str
     dataset_sha256: str
     checkpoint_sha256: str
+    model_sha256: str = ""
+    scores_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,11 @@ class Measurement:
     crash : Crash or None
     cached : bool
         The evaluation was taken from the measurement cache: same model bytes, runtime and data.
+    structure : Structure or None
+        What the converted file is made of; ``None`` for the reference.
+    claim : str
+        What the variant's name says that it is, one of :data:`tinyml_bench.truth.CLAIMS`; empty
+        where it claims nothing.
     """
 
     case: CaseId
@@ -154,6 +169,8 @@ class Measurement:
     absent: Mapping[str, str] = field(default_factory=dict)
     crash: Crash | None = None
     cached: bool = False
+    structure: Structure | None = None
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +181,8 @@ class Baseline:
     ----------
     source : str
         The file it was read from, for messages.
+    structure : Structure or None
+        What the converted file was made of; ``None`` for the reference.
     """
 
     case: CaseId
@@ -171,6 +190,7 @@ class Baseline:
     facts: Mapping[str, float]
     predictions: Predictions
     source: str = ""
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +214,8 @@ class Finding:
         Further lines for whoever looks into it.
     advice : str
         The next command to run.
+    flipped : tuple of int
+        Positions, in the evaluation order, of the images that tell against the case.
     """
 
     case: str
@@ -206,6 +228,7 @@ class Finding:
     reason: str = ""
     evidence: tuple[str, ...] = ()
     advice: str = ""
+    flipped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

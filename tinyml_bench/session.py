@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import Generator
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import baselines, gates, report, runs
-from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError, UsageError
+from tinyml_bench import baselines, deviations, gates, report, runs
+from tinyml_bench.command_line import is_filtered, options_of, request_of
+from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError
 from tinyml_bench.progress import Progress
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite import Suite
+from tinyml_bench.updating import Found, Outcome, still_failing, update_all
+from tinyml_bench.usage import Use
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -25,13 +29,6 @@ if TYPE_CHECKING:
 _UNUSABLE = 2
 
 _JUDGED = {Verdict.MATCHED, Verdict.REGRESSED, Verdict.IMPROVED}
-
-# Verdicts that do not fail a run that was asked to store what it finds.
-_STORED = {
-    "none": frozenset[Verdict](),
-    "new": frozenset({Verdict.MISSING}),
-    "all": frozenset({Verdict.MISSING, Verdict.REGRESSED, Verdict.INCOMPARABLE}),
-}
 
 _FINDINGS = pytest.StashKey[list[Finding]]()
 _CASE = pytest.StashKey[CaseId]()
@@ -66,10 +63,14 @@ class CaseUnderTest:
 
         A damaged baseline fails the test as well.
         """
+        findings, problem = [], ""
         try:
             findings = self._suite.judge(self.case, metrics or gates.GATED)
         except TinymlError as error:
-            pytest.fail(f"{self.case}: {error}", pytrace=False)
+            problem = f"{self.case}: {error}"
+        if problem:  # outside of the handler, or pytest shows the error twice
+            pytest.fail(problem, pytrace=False)
+        findings = deviations.excused(findings, self._suite.project.deviations)
         findings = [self._excused(finding) for finding in findings]
         self._item.stash.setdefault(_FINDINGS, []).extend(findings)
         if failing := [finding for finding in findings if finding.fails]:
@@ -89,8 +90,8 @@ class CaseUnderTest:
 
     def _excused(self, finding: Finding) -> Finding:
         """Let pass what this run was asked to store."""
-        stored = _STORED[update_mode(self._item.config)]
-        return replace(finding, fails=finding.fails and finding.verdict not in stored)
+        request = request_of(self._item.config)
+        return replace(finding, fails=finding.fails and not request.settles(finding))
 
 
 class SessionHooks:
@@ -108,12 +109,14 @@ class SessionHooks:
         try:
             self.project = Project.find(config.rootpath)
             self.suite = Suite(self.project, options_of(config))
+            self.request = request_of(config)
             self.project.register()
         except TinymlError as error:
             pytest.exit(f"tinyml-bench: {error}", returncode=_UNUSABLE)
         self._measurements: dict[CaseId, Measurement] = {}
         self._findings: list[Finding] = []
-        self._changes: list[baselines.Change] = []
+        self._use = Use()
+        self._update = Outcome()
         self._run: Run | None = None
         self._problems: list[str] = []
 
@@ -121,7 +124,7 @@ class SessionHooks:
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give the test one run for each registered case."""
-        cases = self.suite.cases()
+        cases = self.suite.chosen(" ".join(self._asked()))
         # A group keeps the cases of a workload on one worker under `--dist loadgroup`.
         marks = [_group(metafunc.config, case) for case in cases]
         parameters = [
@@ -152,7 +155,9 @@ class SessionHooks:
             self._measurements[measurement.case] = _newest(
                 self._measurements.get(measurement.case), measurement
             )
-        self._findings += [runs.finding_from_json(finding) for finding in found["findings"]]
+        findings = [runs.finding_from_json(finding) for finding in found["findings"]]
+        self._use.note(found["case"], judged=bool(findings), passed=found["passed"])
+        self._findings += findings
 
     # -- pytest's hooks ---------------------------------------------------------------------------
 
@@ -170,17 +175,22 @@ class SessionHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what the test found to its report, as plain JSON types."""
         made = yield
-        if (_CASE in item.stash and made.when == "call") or (made.skipped and _CASE in item.stash):
-            made.tinyml = self._found(item)  # type: ignore[attr-defined] # reports take any field
+        ran = made.when == "call" or (made.when == "setup" and not made.passed)
+        if ran and (case := _case_of(item)):
+            found = self._found(item, case, made.passed)
+            made.tinyml = found  # type: ignore[attr-defined] # reports take any field
         return made
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Note that this is not the whole suite."""
+        self._use.filtered |= any(_case_of(item) for item in items)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what is to be kept and settle the exit status."""
         self.suite.close()
         if _is_xdist_worker(self.config) or self.config.option.collectonly:
             return
-        self._findings += self.suite.unused_baselines()
-        self._update_baselines()
+        self._settle(session)
         self._save_run()
         session.exitstatus = self._exit_status(session.exitstatus)
 
@@ -199,7 +209,7 @@ class SessionHooks:
                 paper=self.config.option.tinyml_paper,
             )
         )
-        for line in [*_change_lines(self._changes), *self._problems]:
+        for line in [*self._deviating(), *_update_lines(self._update), *self._problems]:
             terminal.line(line)
 
     # -- steps ------------------------------------------------------------------------------------
@@ -213,33 +223,38 @@ class SessionHooks:
                 progress.done(case, error)
         self._problems += self.suite.workbench.cache.warnings
 
-    def _found(self, item: pytest.Item) -> dict[str, Any]:
-        case = item.stash[_CASE]
-        try:
-            measurement = runs.measurement_to_json(self.suite.measurement(case))
-        except TinymlError:
-            measurement = None
+    def _found(self, item: pytest.Item, case: CaseId, passed: bool) -> dict[str, Any]:
+        measurement = None
+        if _CASE in item.stash:
+            with contextlib.suppress(TinymlError):
+                measurement = runs.measurement_to_json(self.suite.measurement(case))
         findings = item.stash.get(_FINDINGS, [])
         return {
+            "case": str(case),
+            "passed": passed,
             "measurement": measurement,
             "findings": [runs.finding_to_json(finding) for finding in findings],
         }
 
-    def _update_baselines(self) -> None:
-        mode = update_mode(self.config)
-        if mode == "none":
-            return
-        for case in sorted(self._measurements):
-            mine = [finding for finding in self._findings if finding.case == str(case)]
-            try:
-                change = baselines.update(
-                    self.suite.folder, self._measurements[case], mine, rewrite=mode == "all"
-                )
-            except TinymlError as error:
-                self._problems.append(f"ERROR: {error}")
-                continue
-            if change is not None:
-                self._changes.append(change)
+    def _settle(self, session: pytest.Session) -> None:
+        """Update the baselines, then look for what the run had no use for."""
+        known = self.project.deviations
+        found = Found(self._measurements, self._findings, self.project.policy, known)
+        self._update = update_all(self.suite.folder, found, self.request)
+        self._problems += [f"ERROR: {problem}" for problem in self._update.problems]
+        refused = self._update.refused
+        self._findings = [still_failing(finding, refused) for finding in self._findings]
+        complete = not (self._use.filtered or is_filtered(self.config) or _was_cut_short(session))
+        cases = {str(case) for case in self.suite.cases()}
+        self._findings += deviations.gone(known, self._findings, cases, complete=complete)
+        if complete:
+            self._findings += self.suite.unused_baselines()
+            self._findings += self._use.unused(baselines.stored_cases(self.suite.folder), cases)
+
+    def _deviating(self) -> list[str]:
+        known = self.project.deviations
+        deviating = [one for one in self._findings if deviations.known(one, known)]
+        return [report.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
 
     def _save_run(self) -> None:
         name = getattr(self.config.option, "benchmark_save", None) or "last"
@@ -256,7 +271,7 @@ class SessionHooks:
             return status
         if any(problem.startswith("ERROR") for problem in self._problems):
             return pytest.ExitCode.TESTS_FAILED
-        if not self._changes and not any(f.verdict in _JUDGED for f in self._findings):
+        if not self._update.changes and not any(f.verdict in _JUDGED for f in self._findings):
             self._problems.append("ERROR: no case was judged, so this run says nothing")
             return _UNUSABLE
         if any(finding.verdict is Verdict.UNUSED for finding in self._findings):
@@ -264,48 +279,18 @@ class SessionHooks:
         return status
 
     def _asked_for_by_name(self, case: CaseId) -> bool:
-        asked = [*self.config.invocation_params.args, self.config.option.keyword]
-        return any(str(case) in str(argument) for argument in asked)
+        return any(str(case) in argument for argument in self._asked())
 
-
-def update_mode(config: pytest.Config) -> str:
-    """Return ``"all"``, ``"new"`` or ``"none"``."""
-    if config.option.baseline_update:
-        return "all"
-    return "new" if config.option.baseline_update_new else "none"
-
-
-def options_of(config: pytest.Config) -> Options:
-    """Translate the command line.
-
-    Raises
-    ------
-    UsageError
-        A number is not one, or out of range.
-    """
-    option = config.option
-    return Options(
-        baselines=Path(option.tinyml_baselines) if option.tinyml_baselines else None,
-        samples=_samples(option.tinyml_samples),
-        workers=option.tinyml_workers,
-        time_limit_seconds=option.tinyml_time_limit,
-        cache=not option.tinyml_no_cache,
-    )
+    def _asked(self) -> list[str]:
+        return [
+            str(one) for one in (*self.config.invocation_params.args, self.config.option.keyword)
+        ]
 
 
 def selected_cases(session: pytest.Session) -> list[CaseId]:
     """Return the cases of the selected tests, each once, in their order."""
-    callspecs = (getattr(item, "callspec", None) for item in session.items)
-    cases = (spec.params.get("tinyml_case") for spec in callspecs if spec is not None)
-    return list(dict.fromkeys(case for case in cases if isinstance(case, CaseId)))
-
-
-def _samples(text: str | None) -> int | None:
-    if text is None or text == "all":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"--tinyml-samples is {text!r}; expected a number of images, or 'all'")
-    return int(text)
+    cases = (_case_of(item) for item in session.items)
+    return list(dict.fromkeys(case for case in cases if case is not None))
 
 
 def _newest(old: Measurement | None, new: Measurement) -> Measurement:
@@ -313,8 +298,19 @@ def _newest(old: Measurement | None, new: Measurement) -> Measurement:
     return new if old is None or len(new.facts) >= len(old.facts) else old
 
 
-def _change_lines(changes: list[baselines.Change]) -> list[str]:
-    return [line for change in changes for line in report.change_lines(change)]
+def _update_lines(update: Outcome) -> list[str]:
+    told = [line for change in update.changes for line in report.change_lines(change)]
+    return [*told, *update.notes]
+
+
+def _case_of(item: pytest.Item) -> CaseId | None:
+    spec = getattr(item, "callspec", None)
+    case = None if spec is None else spec.params.get("tinyml_case")
+    return case if isinstance(case, CaseId) else None
+
+
+def _was_cut_short(session: pytest.Session) -> bool:
+    return bool(session.shouldstop or session.shouldfail)
 
 
 def _group(config: pytest.Config, case: CaseId) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import checkpoints, conversion
+from tinyml_bench import checkpoints, conversion, layers
 from tinyml_bench.chatter import import_tensorflow
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.memory import peak_memory
@@ -56,6 +56,30 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """A dataset as a workload's network takes it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    size : int or None
+        Side in pixels; ``None`` for the dataset's own.
+    """
+
+    dataset: Dataset
+    size: int | None = None
+
+    def load(self, split: str) -> Split:
+        """Load a split, once in the life of the process."""
+        loaded: Split = _remembered(
+            "split",
+            f"{self.dataset.name} {self.size} {split}",
+            lambda: self.dataset.load(split, self.size),
+        )
+        return loaded
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Evaluation of a stretch of the test split.
 
@@ -75,7 +99,7 @@ class Shard:
     peak_memory_bytes: int | None
 
 
-def describe(workload: Workload, dataset: Dataset) -> Description:
+def describe(workload: Workload, images: Images) -> Description:
     """Load all of a workload once and say what it is made of.
 
     Raises
@@ -83,7 +107,7 @@ def describe(workload: Workload, dataset: Dataset) -> Description:
     DataMissingError, DataCorruptError, CheckpointError
         Some of it is not there, or is not what it should be.
     """
-    test, calibration = _split(dataset, "test"), _split(dataset, "calibration")
+    test, calibration = images.load("test"), images.load("calibration")
     model = _model(workload)
     size, compressed, with_optimizer = conversion.saved_keras_sizes(model)
     network = hashlib.sha256(model.to_json().encode())
@@ -101,36 +125,55 @@ def describe(workload: Workload, dataset: Dataset) -> Description:
     )
 
 
-def convert(workload: Workload, dataset: Dataset, recipe: Recipe) -> bytes:
+def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
     """Convert the trained network; returns the content of the ``.tflite`` file."""
-    calibration = _split(dataset, "calibration").images.astype(np.float32)
+    calibration = images.load("calibration").images.astype(np.float32)
     return conversion.convert(recipe, _model(workload), calibration)
 
 
-def evaluate(path: Path, dataset: Dataset, stretch: tuple[int, int], runtime: Runtime) -> Shard:
+def evaluate(path: Path, images: Images, stretch: tuple[int, int], runtime: Runtime) -> Shard:
     """Run the images ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
-    images = _split(dataset, "test").images[slice(*stretch)]
+    pixels = images.load("test").images[slice(*stretch)]
     import_tensorflow()  # its own memory is not the model's
     with peak_memory() as memory:
         runner = _remembered("runner", f"{path} {runtime}", lambda: Runner.from_file(path, runtime))
-        scores, timing = runner.predict(images)
+        scores, timing = runner.predict(pixels)
     return Shard(scores, timing.total_seconds, timing.invoke_seconds, memory.bytes)
 
 
-def evaluate_reference(workload: Workload, dataset: Dataset, stretch: tuple[int, int]) -> Shard:
+def evaluate_reference(workload: Workload, images: Images, stretch: tuple[int, int]) -> Shard:
     """Run the images ``stretch[0]:stretch[1]`` of the test split through the Keras model."""
-    images = _split(dataset, "test").images[slice(*stretch)]
+    pixels = images.load("test").images[slice(*stretch)]
     scores, invoke_seconds = [], 0.0
     started = time.perf_counter()
     with peak_memory() as memory:
         function = _remembered("function", str(workload), lambda: keras_function(_model(workload)))
-        for first in range(0, len(images), _KERAS_BATCH):
-            batch = images[first : first + _KERAS_BATCH].astype(np.float32)
+        for first in range(0, len(pixels), _KERAS_BATCH):
+            batch = pixels[first : first + _KERAS_BATCH].astype(np.float32)
             entered = time.perf_counter()
             scores.append(function(batch).numpy())
             invoke_seconds += time.perf_counter() - entered
     total_seconds = time.perf_counter() - started
     return Shard(np.concatenate(scores), total_seconds, invoke_seconds, memory.bytes)
+
+
+def diagnose(
+    workload: Workload, images: Images, float_file: Path, file: Path, positions: tuple[int, ...]
+) -> tuple[str, ...]:
+    """Say in a few lines which layers of a quantized file to look at.
+
+    Parameters
+    ----------
+    float_file, file : Path
+        The ``float32`` sibling, and the file in question.
+    positions : tuple of int
+        Images of the test split on which it fails; none for the first ones.
+    """
+    pixels = images.load("test").images
+    chosen = pixels[list(positions)[: layers.MOST_IMAGES]] if positions else pixels[:4]
+    names = [layer.name for layer in _model(workload).submodules if hasattr(layer, "count_params")]
+    found = layers.diagnose(float_file, file, chosen, names)
+    return layers.evidence(found.suspects) or (f"no layer can be named: {found.reason}",)
 
 
 def keras_function(model: Any) -> Any:
@@ -139,11 +182,6 @@ def keras_function(model: Any) -> Any:
 
     signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
     return tf.function(lambda image: model(image, training=False), input_signature=[signature])
-
-
-def _split(dataset: Dataset, name: str) -> Split:
-    split: Split = _remembered("split", f"{dataset.name} {name}", lambda: dataset.load(name))
-    return split
 
 
 def _model(workload: Workload) -> Any:

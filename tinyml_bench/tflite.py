@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tinyml_bench.batching import good_batch
 from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import ModelFile, read_content, read_model
+from tinyml_bench.flatfile import ModelFile, TensorFact, read_content, read_model
 from tinyml_bench.registry import unknown_name
 
 # The word for each interpreter and each set of kernels; the latter with TensorFlow's own name for
@@ -164,15 +164,29 @@ class Runner:
     runtime : Runtime
     source : str
         Name for messages.
+    keep_tensors : bool
+        Keep what is computed on the way, for `tensor` to read; not with XNNPACK, which hides it.
 
     Raises
     ------
     ModelFileError
         It is no ``.tflite`` file, is damaged, or cannot be run here.
+    UsageError
+        XNNPACK is to keep tensors.
     """
 
-    def __init__(self, content: bytes, runtime: Runtime, source: str = "model") -> None:
+    def __init__(
+        self,
+        content: bytes,
+        runtime: Runtime,
+        source: str = "model",
+        *,
+        keep_tensors: bool = False,
+    ) -> None:
+        if keep_tensors and runtime.kernels == "xnnpack":
+            raise UsageError("expected kernels 'builtin' or 'reference': XNNPACK keeps no tensors")
         self.runtime = runtime
+        self._keep_tensors = keep_tensors
         self.facts: ModelFile = read_model(content, source)
         self._content = content
         self._fed = 0
@@ -277,6 +291,33 @@ class Runner:
         values = self._interpreter.get_tensor(self._output)
         return self.outputs[0].dequantize(values).reshape(len(values) if values.ndim else 1, -1)
 
+    def tensor(self, index: int) -> NDArray[np.float32]:
+        """Return a copy of any tensor, stored or left by the last `invoke`, dequantized.
+
+        Parameters
+        ----------
+        index : int
+            Into ``facts.main.tensors``.
+
+        Returns
+        -------
+        ndarray, float32
+            In the tensor's own shape; per channel where it is quantized so.
+
+        Raises
+        ------
+        ModelFileError
+            The interpreter has no values of it: it is not kept, or in an encoding of its own.
+        """
+        fact = self.facts.main.tensors[index]
+        try:
+            values = self._interpreter.get_tensor(index)
+        except (RuntimeError, ValueError) as error:
+            raise self._refused(error) from error
+        if values.ndim != len(fact.shape):
+            raise ModelFileError(f"tensor {fact.name!r} of {self.facts.source} cannot be read")
+        return _dequantized(values, fact)
+
     def _predict(self, images: Images, batch: int) -> tuple[Scores, Timing]:
         started = time.perf_counter()
         invoke_seconds = 0.0
@@ -320,7 +361,9 @@ class Runner:
 
     def _reload(self) -> None:
         with silenced():
-            self._interpreter = load_interpreter(self._content, self.runtime)
+            self._interpreter = load_interpreter(
+                self._content, self.runtime, keep_tensors=self._keep_tensors
+            )
             self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -374,8 +417,24 @@ class Runner:
         )
 
 
-def load_interpreter(content: bytes, runtime: Runtime) -> Any:
+def _dequantized(values: NDArray[Any], fact: TensorFact) -> NDArray[np.float32]:
+    real = values.astype(np.float32)
+    if fact.is_float or not fact.scales:
+        return real
+    along = [1] * real.ndim
+    if fact.is_per_channel:
+        along[fact.axis] = -1
+    if fact.zero_points:
+        shape = along if len(fact.zero_points) > 1 else [1] * real.ndim
+        real -= np.reshape(np.array(fact.zero_points, np.float32), shape)
+    real *= np.reshape(np.array(fact.scales, np.float32), along)
+    return real
+
+
+def load_interpreter(content: bytes, runtime: Runtime, *, keep_tensors: bool = False) -> Any:
     """Make the interpreter that `runtime` names; its tensors are not allocated yet.
+
+    With `keep_tensors`, none is overwritten by a later operator, at the price of memory.
 
     Raises
     ------
@@ -391,6 +450,7 @@ def load_interpreter(content: bytes, runtime: Runtime) -> Any:
             model_content=content,
             num_threads=runtime.threads,
             experimental_op_resolver_type=getattr(resolvers, KERNELS[runtime.kernels]),
+            experimental_preserve_all_tensors=keep_tensors,
         )
 
 

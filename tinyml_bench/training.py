@@ -12,17 +12,19 @@ import datetime
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, machine, models
+from tinyml_bench import checkpoints, imagenet, machine, models, transfer
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.states import State
+from tinyml_bench.variables import weights_of
 from tinyml_bench.workloads import Training, Workload
 
 if TYPE_CHECKING:
@@ -93,24 +95,32 @@ def train(
     path, training = _destination(workload, output), _recipe(workload)
     load = DATASETS[workload.dataset].load
     # Test is loaded here to fail early, and used only after the choice.
-    splits = {name: load(name) for name in ("train", "validation", "test")}
+    splits = {name: load(name, workload.input_size) for name in ("train", "validation", "test")}
     threads = _make_reproducible(training.seed)
     model = workload.build()
     _check_fit(workload, model, splits)
+    state = State.of(workload, training, splits, path)
     started = time.monotonic()
-    best = _fit(model, training, splits, path, console or _silent())
+    console = console or _silent()
+    with _explained(path, state, console):
+        best = _fit(model, training, splits, state, console)
     seconds = time.monotonic() - started
-    content = checkpoints.encode(checkpoints.weights_of(model))
+    base = None if training.complete else training.base
+    stored = checkpoints.reduce(weights_of(model), base, training.storage)
+    content = checkpoints.encode(stored)
+    checkpoints.assign(model, checkpoints.complete(stored, path), path)  # judged as it is stored
     card = ModelCard(
         **_origin(workload, training, splits),
-        **_merits(model, best, splits["test"]),
+        **_merits(model, best, splits),
         threads=threads,
         training_seconds=round(seconds, 1),
         checkpoint_sha256=hashlib.sha256(content).hexdigest(),
         checkpoint_bytes=len(content),
+        base_sha256=imagenet.SHA256[base] if base else "",
     )
     checkpoints.write(path, content)
     checkpoints.write(card_path(path), card.to_json().encode())
+    state.remove()
     return card
 
 
@@ -162,15 +172,25 @@ def _check_fit(workload: Workload, model: Any, splits: Mapping[str, Split]) -> N
         )
 
 
-def _fit(
-    model: Any, training: Training, splits: Mapping[str, Split], path: Path, console: Console
-) -> Best:
+@contextlib.contextmanager
+def _explained(path: Path, state: State, console: Console) -> Iterator[None]:
+    """Say what an interruption leaves."""
     try:
-        return fit(model, training, splits["train"], splits["validation"], console)
+        yield
     except KeyboardInterrupt:
         kept = "is as it was" if path.exists() else "was not written"
-        console.print(f"interrupted: {path} {kept}", highlight=False, soft_wrap=True)
+        again = "; the same command goes on after the last whole epoch" if state.found else ""
+        console.print(f"interrupted: {path} {kept}{again}", highlight=False, soft_wrap=True)
         raise
+
+
+def _fit(
+    model: Any, training: Training, splits: Mapping[str, Split], state: State, console: Console
+) -> Best:
+    if training.base is not None:
+        return transfer.fit_on_base(model, training, splits, console, state)
+    parts = splits["train"], splits["validation"]
+    return fit(model, training, *parts, console, state=state.file("all"))
 
 
 def _origin(workload: Workload, training: Training, splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -186,13 +206,13 @@ def _origin(workload: Workload, training: Training, splits: Mapping[str, Split])
     }
 
 
-def _merits(model: Any, best: Best, test: Split) -> dict[str, Any]:
+def _merits(model: Any, best: Best, splits: Mapping[str, Split]) -> dict[str, Any]:
     return {
         "parameters": int(model.count_params()),
         "macs": models.count_macs(model),
         "best_epoch": best.epoch,
-        "validation_accuracy": best.accuracy,
-        "test_accuracy": accuracy(model, test),
+        "validation_accuracy": accuracy(model, splits["validation"]),
+        "test_accuracy": accuracy(model, splits["test"]),
     }
 
 

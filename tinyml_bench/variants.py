@@ -46,6 +46,9 @@ class Recipe:
         Activation ranges are taken from the calibration split.
     io_type : str
         Type of the model's input and output: ``"float32"`` or ``"int8"``.
+    claim : str
+        What the file must be, see :mod:`tinyml_bench.truth`; empty for what the name says, if it is
+        one of TensorFlow's.
     converter : callable or None
         A function ``(model, calibration) -> bytes`` that takes the place of the fields above:
         `model` is the ``tf_keras`` model, `calibration` an array ``(n, h, w, c) float32`` of raw
@@ -61,12 +64,18 @@ class Recipe:
     supported_ops: tuple[str, ...] = ("TFLITE_BUILTINS",)
     calibrated: bool = False
     io_type: str = "float32"
+    claim: str = ""
     converter: Converter | None = field(default=None, repr=False)
 
     @property
     def is_reference(self) -> bool:
         """The network is kept as it is, as a Keras model."""
         return self.name == REFERENCE and self.converter is None
+
+    @property
+    def claims(self) -> str:
+        """What the file must be; empty where it claims nothing."""
+        return self.claim or _CLAIM_OF_NAME.get(self.name, "")
 
     def content(self) -> dict[str, Any] | None:
         """All that decides the bytes a conversion gives; ``None`` for a user's own function.
@@ -79,7 +88,17 @@ class Recipe:
         return {key: " ".join(v) if isinstance(v, tuple) else v for key, v in parts.items()}
 
 
-_TEXT = {"does", "avoid", "hardware", "converter"}
+_TEXT = {"does", "avoid", "hardware", "converter", "claim"}
+
+_CLAIM_OF_NAME = {
+    "float32": "float32",
+    "float16": "float16",
+    "optimize_for_size": "dynamic_range",
+    "optimize_for_latency": "dynamic_range",
+    "experimental_sparsity": "sparse",
+    "int16x8": "int16x8",
+    "int8": "int8",
+}
 
 VARIANTS: Registry[Recipe] = Registry("variant")
 

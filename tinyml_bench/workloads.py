@@ -12,7 +12,7 @@ from typing import Any
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import Registry
+from tinyml_bench.registry import Registry, unknown_name
 from tinyml_bench.shipping import ship_by_value
 
 Build = Callable[[], Any]
@@ -38,6 +38,42 @@ class Training:
         at the edge. 0 for none.
     mirror : bool
         Mirror half of the images left to right.
+    turn : bool
+        Mirror half of the images top to bottom, and turn half of them by 90 degrees: for images
+        that have no up and down.
+    zoom, rotate : float
+        Largest random change of scale, as a share, and of direction, in degrees; the image is
+        mirrored at its edges.
+    stretch : float
+        Largest random change of the width, as a share, with the opposite one of the height: for
+        images that were made square, so that their former shape tells nothing.
+    light : float
+        Largest random change of the pixels: their gain by this share, and their offset by half
+        of this share of 255.
+    balance : float
+        An image of a class of n images weighs as n ** -balance: 0 counts images alike, 1 classes.
+    base : str or None
+        ImageNet weights to start from, such as ``"vgg16"``; ``None`` starts from random ones.
+    frozen_until : str or None
+        The last layer that stays as it is, every one before it included: what it makes of the
+        images is computed once. ``None`` trains all layers.
+    head_epochs : int
+        Epochs in which only what follows the averaged map is trained, before `epochs` of the rest.
+    head_learning_rate : float
+        Peak of the schedule of those.
+    versions : int
+        How many times the frozen layers see each image: plain, then differently augmented.
+    mix : float
+        What the frozen layers make of two images is mixed, and so are the labels: the share of the
+        first is drawn from Beta(mix, mix). 0 mixes nothing.
+    frozen_norm : bool
+        Keep the normalisations of the base as they are; else they are trained with the rest.
+    storage : str
+        What the trained weights are rounded to before they are judged and stored: ``"float32"``
+        (nothing is rounded), ``"float16"``, or ``"int8"`` with a scale a channel, the grid that
+        the quantized variants use: what is on it loses nothing to them.
+    complete : bool
+        Store the frozen layers as well, so that the checkpoint needs no ImageNet weights.
     seed : int
         Of weights, order of images, augmentation and dropout.
     """
@@ -49,6 +85,21 @@ class Training:
     label_smoothing: float = 0.0
     shift: float = 0.0
     mirror: bool = False
+    turn: bool = False
+    zoom: float = 0.0
+    rotate: float = 0.0
+    stretch: float = 0.0
+    light: float = 0.0
+    balance: float = 0.0
+    base: str | None = None
+    frozen_until: str | None = None
+    head_epochs: int = 0
+    head_learning_rate: float = 1e-3
+    versions: int = 1
+    mix: float = 0.0
+    frozen_norm: bool = True
+    storage: str = "float32"
+    complete: bool = False
     seed: int = 1
 
 
@@ -69,6 +120,10 @@ class Workload:
         How the checkpoint is made; ``None`` where this suite cannot train it.
     variants : tuple of str or None
         Names of the variants to judge; ``None`` for every registered one.
+    input_size : int or None
+        Side in pixels at which the dataset is loaded; ``None`` for the dataset's own.
+    profile : {"quick", "full"}
+        ``"quick"`` runs by default: it needs no account, no weights and few minutes.
     """
 
     dataset: str
@@ -77,20 +132,26 @@ class Workload:
     checkpoint: Path | None = None
     training: Training | None = None
     variants: tuple[str, ...] | None = None
+    input_size: int | None = None
+    profile: str = "quick"
 
     def __str__(self) -> str:
         return f"{self.dataset}-{self.model}"
 
 
+PROFILES = ("quick", "full")
+
 WORKLOADS: Registry[Workload] = Registry("workload")
 
 
-def workload(
+def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
     name: str,
     *,
     checkpoint: Path | str | None = None,
     training: Training | None = None,
     variants: tuple[str, ...] | None = None,
+    input_size: int | None = None,
+    profile: str = "quick",
     replace: bool = False,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the builder of workload `name`.
@@ -99,7 +160,7 @@ def workload(
     ----------
     name : str
         ``<dataset>-<model>``, such as ``"fashion_mnist-custom"``.
-    checkpoint, training, variants
+    checkpoint, training, variants, input_size, profile
         See :class:`Workload`.
     replace : bool
         Take the place of a workload of the same name.
@@ -112,11 +173,22 @@ def workload(
     dataset, separator, model = name.partition("-")
     if not separator:
         raise UsageError(f"workload {name!r}: expected <dataset>-<model>")
+    if profile not in PROFILES:
+        raise UsageError(unknown_name("profile", profile, list(PROFILES)))
     CaseId(dataset, model, "tf")  # raises where a part is malformed
 
     def register(build: Build) -> Build:
         path = None if checkpoint is None else Path(checkpoint)
-        entry = Workload(dataset, model, ship_by_value(build), path, training, variants)
+        entry = Workload(
+            dataset,
+            model,
+            ship_by_value(build),
+            path,
+            training,
+            variants,
+            input_size,
+            profile,
+        )
         WORKLOADS.add(name, entry, replace=replace)
         return build
 

@@ -53,6 +53,12 @@ class MadeUpWorkbench:
         for case in cases:
             yield case, None
 
+    def image_name(self, case, position):
+        return str(position)
+
+    def diagnosis(self, case, positions):
+        return []
+
     def measure(self, case):
         trouble = read("trouble.json").get(case.variant)
         if trouble == "crash":
@@ -64,12 +70,17 @@ class MadeUpWorkbench:
         wrong = changed.get("wrong", 10)
         predicted = LABELS.copy()
         predicted[:wrong] = 1 - predicted[:wrong]
+        if "answer" in changed:
+            predicted[:] = changed["answer"]
         predictions = Predictions.from_labels(predicted, LABELS).prefix(self.samples)
         facts = {"accuracy": predictions.accuracy, "size_bytes": changed.get("size_bytes", 1000)}
         if case.variant != "tf":
             facts["accuracy_drop"] = 0.0
             facts["agreement"] = 1.0
-        provenance = Provenance({"python": "3"}, "made up", "made up", "data", "weights")
+        provenance = Provenance(
+            {"python": "3"}, "made up", "made up", "data", "weights",
+            model_sha256=case.variant, scores_sha256=changed.get("scores", "scores"),
+        )
         return Measurement(case, provenance, facts, predictions)
 
 

@@ -76,7 +76,7 @@ def shade(tmp_path_factory):
     (folder / "test_gates.py").write_text(_TESTS)
     (folder / "pyproject.toml").write_text(_POLICY)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-    environment |= dict(TINYML_BENCH_CACHE=str(folder / "cache"), COLUMNS="140")
+    environment |= {"TINYML_BENCH_CACHE": str(folder / "cache"), "COLUMNS": "140"}
     project = RealProject(folder, environment)
     status, output = project.run("--baseline-update-new")
     assert status == 0, output

@@ -21,10 +21,77 @@ def test_an_unchanged_run_passes(toy_project):
 def test_lost_accuracy_fails_and_the_first_line_says_it_all(toy_project):
     """Case, metric, baseline, value and limit stand in the first line of the failure."""
     toy_project.write_baselines()
-    toy_project.change("int8", wrong=20)
+    toy_project.change("int8", wrong=25)
     outcome = toy_project.run()
     assert outcome.ret == 1
-    assert first_failure_line(outcome) == "toy-net-int8 accuracy: 0.9000 -> 0.8000, limit 0.8950"
+    assert first_failure_line(outcome) == "toy-net-int8 accuracy: 0.9000 -> 0.7500, limit 0.8950"
+    outcome.stdout.fnmatch_lines(
+        [
+            "    of 100 images 15 were right and are wrong now, 0 were wrong and are right now*",
+            "    images: 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ...",
+        ]
+    )
+
+
+def test_a_drop_without_proof_passes_and_is_listed(toy_project):
+    """With the number of images that would settle it; the summary says that it does not fail."""
+    toy_project.write_baselines()
+    toy_project.change("int8", wrong=14)
+    doubt = "p = 0.062, level 0.00067; about * images would settle it"
+    outcome = toy_project.run()
+    assert outcome.ret == 0
+    outcome.assert_outcomes(passed=9)
+    outcome.stdout.fnmatch_lines(
+        [
+            "*1 inconclusive*",
+            f"toy-net-int8 accuracy: 0.9000 -> 0.8600, limit 0.8950: inconclusive ({doubt})",
+            "*by default this does not fail",
+        ]
+    )
+
+
+def test_other_outputs_of_the_same_model_fail(toy_project):
+    """Although every figure matches."""
+    toy_project.write_baselines()
+    toy_project.change("int8", scores="other")
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    outcome.assert_outcomes(passed=8, failed=1)
+    assert first_failure_line(outcome).startswith("toy-net-int8: nondeterministic, the same model")
+
+
+_CLASSES = """
+def test_classes(tinyml_case):
+    tinyml_case.must_hold("class_recall", "collapse")
+"""
+
+
+def test_a_collapse_fails_without_a_baseline(toy_project):
+    """What is broken whatever was stored is said beside what is missing."""
+    toy_project.pytester.makepyfile(test_gates=_CLASSES)
+    toy_project.change("int8", answer=1)
+    outcome = toy_project.run("-k", "int8")
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines(
+        [
+            "toy-net-int8: no baseline is stored",
+            "toy-net-int8 collapse: accuracy 0.5000, limit 0.5000: every image is called class 1",
+        ]
+    )
+
+
+def test_a_class_that_vanishes_fails_with_its_number(toy_project):
+    """The sentence says which one, from which recall to none."""
+    toy_project.write_baselines()
+    toy_project.pytester.makepyfile(test_gates=_CLASSES)
+    toy_project.change("int8", answer=1)
+    outcome = toy_project.run()
+    assert outcome.ret == 1
+    outcome.assert_outcomes(passed=2, failed=1)
+    assert first_failure_line(outcome) == (
+        "toy-net-int8 class_recall (class 0, of which nothing is recognised): "
+        "0.9000 -> 0.0000, limit 0.8500"
+    )
 
 
 def test_a_larger_file_fails(toy_project):

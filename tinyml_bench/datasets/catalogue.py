@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from tinyml_bench.datasets.source import Source
 from tinyml_bench.datasets.split import SPLITS, Split
@@ -12,7 +14,16 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry, unknown_name
 
-Loader = Callable[[str], Split]
+Loader = Callable[..., Split]
+L = TypeVar("L", bound=Loader)
+
+
+class Load(Protocol):
+    """A split's name, and the side of its square images in pixels, to that split."""
+
+    def __call__(self, split: str, size: int | None = None) -> Split:
+        """Return one split; a `size` of ``None`` is the dataset's own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,9 @@ class Dataset:
         Empty where unknown.
     load : callable
         Split name (one of :data:`~tinyml_bench.datasets.SPLITS`) to :class:`Split`; another name is
-        a :class:`~tinyml_bench.errors.UsageError` that lists the known ones.
+        a :class:`~tinyml_bench.errors.UsageError` that lists the known ones. An optional second
+        argument is the side of the images in pixels; a side that the dataset cannot give is a
+        :class:`~tinyml_bench.errors.UsageError` too.
     source : Source or None
         Where its files come from; ``None`` where there is nothing to fetch.
     """
@@ -38,7 +51,7 @@ class Dataset:
     class_names: tuple[str, ...]
     licence: str
     homepage: str
-    load: Loader
+    load: Load
     source: Source | None = None
 
 
@@ -53,8 +66,11 @@ def dataset(  # noqa: PLR0913 - a declaration: all but the name are keywords
     homepage: str = "",
     source: Source | None = None,
     replace: bool = False,
-) -> Callable[[Loader], Loader]:
+) -> Callable[[L], L]:
     """Register the decorated function, which takes a split's name and returns that split.
+
+    Where it has a second parameter, named ``size``, it gets the side of the square images that are
+    asked for, in pixels, or ``None`` for the dataset's own size.
 
     The function itself comes back unchanged; ``DATASETS[name].load`` also checks what it returns.
 
@@ -97,7 +113,7 @@ def dataset(  # noqa: PLR0913 - a declaration: all but the name are keywords
             f"got {class_names!r}"
         )
 
-    def register(load: Loader) -> Loader:
+    def register(load: L) -> L:
         checked = _checked(name, len(names), load)
         entry = Dataset(name, names, licence, homepage, checked, source)
         DATASETS.add(name, entry, replace=replace)
@@ -106,22 +122,43 @@ def dataset(  # noqa: PLR0913 - a declaration: all but the name are keywords
     return register
 
 
-def _checked(name: str, classes: int, load: Loader) -> Loader:
+def _checked(name: str, classes: int, load: Loader) -> Load:
+    takes_size = _takes_size(load)
+
     @functools.wraps(load)
-    def checked(split: str) -> Split:
+    def checked(split: str, size: int | None = None) -> Split:
         if split not in SPLITS:
             raise UsageError(unknown_name("split", split, list(SPLITS)))
-        loaded = load(split)
-        if not isinstance(loaded, Split) or loaded.name != split:
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise UsageError(f"dataset {name!r}: size is a side in pixels from 1, got {size!r}")
+        loaded = load(split, size=size) if takes_size else load(split)
+        _check(name, classes, split, loaded)
+        if size is not None and loaded.images.shape[1:3] != (size, size):
+            height, width = loaded.images.shape[1:3]
             raise UsageError(
-                f"dataset {name!r}: expected its function to return Split({split!r}, ...), "
-                f"got {getattr(loaded, 'name', loaded)!r:.80} of type {type(loaded).__name__}"
-            )
-        if int(loaded.labels.max()) >= classes:
-            raise UsageError(
-                f"dataset {name!r}, split {split!r}: label {int(loaded.labels.max())} has no name; "
-                f"class_names lists {classes}, so labels go up to {classes - 1}"
+                f"dataset {name!r} has images of {height} x {width} pixels, not {size} x {size}; "
+                f"load it without a size, and let the model's graph resize them"
             )
         return loaded
 
     return checked
+
+
+def _check(name: str, classes: int, split: str, loaded: Split) -> None:
+    if not isinstance(loaded, Split) or loaded.name != split:
+        raise UsageError(
+            f"dataset {name!r}: expected its function to return Split({split!r}, ...), "
+            f"got {getattr(loaded, 'name', loaded)!r:.80} of type {type(loaded).__name__}"
+        )
+    if int(loaded.labels.max()) >= classes:
+        raise UsageError(
+            f"dataset {name!r}, split {split!r}: label {int(loaded.labels.max())} has no name; "
+            f"class_names lists {classes}, so labels go up to {classes - 1}"
+        )
+
+
+def _takes_size(load: Loader) -> bool:
+    try:
+        return "size" in inspect.signature(load).parameters
+    except (TypeError, ValueError):  # some callables of C show no signature
+        return False

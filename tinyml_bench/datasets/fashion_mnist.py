@@ -19,7 +19,7 @@ from tinyml_bench.datasets.catalogue import dataset
 from tinyml_bench.datasets.fetchers import AptPackage, Download
 from tinyml_bench.datasets.idx import parse_idx
 from tinyml_bench.datasets.places import DataFile
-from tinyml_bench.datasets.source import Source
+from tinyml_bench.datasets.source import FileSource
 from tinyml_bench.datasets.split import Split
 
 SEED = 20170825  # the day of the paper; any number does, as long as it never changes
@@ -37,7 +37,7 @@ CLASS_NAMES = (
     "Ankle boot",
 )
 
-SOURCE = Source(
+SOURCE = FileSource(
     name="fashion_mnist",
     files=(
         DataFile(
@@ -114,7 +114,7 @@ def fashion_mnist(split: str) -> Split:
     return load_split(SOURCE, split, Cut())
 
 
-def load_split(source: Source, split: str, cut: Cut) -> Split:
+def load_split(source: FileSource, split: str, cut: Cut) -> Split:
     """Read one split from `source`, whose files have the official names.
 
     A test split reads no training file, and the other way round.
@@ -122,7 +122,7 @@ def load_split(source: Source, split: str, cut: Cut) -> Split:
     Raises
     ------
     DataMissingError, DataCorruptError, CacheError
-        As in :meth:`Source.read`.
+        As in :meth:`FileSource.read`.
     """
     part = "t10k" if split == "test" else "train"
     image_file, label_file = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"

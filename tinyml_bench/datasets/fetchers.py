@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
+# Some archives turn away the names under which Python's own libraries call.
+_HEADERS = {"User-Agent": "tinyml-bench"}
+
+
 class FetchError(Exception):
     """One way to get the files did not work; the source goes on to the next."""
 
@@ -57,18 +61,21 @@ class Download:
     Parameters
     ----------
     base_url : str
-        Address of the folder that holds them.
+        Address of the folder that holds them; of the only file itself with `whole_address`.
     hashes : tuple of (str, str)
         File name and the checksum that its publisher states, such as ``"md5:0f..."``. The first
         one should be small: where the place cannot be reached, it fails soonest.
     connect_seconds, read_seconds : float
         How long to wait for a connection, and for the next piece.
+    whole_address : bool
+        The place gives its files numbers for names: `base_url` does not go on with the name.
     """
 
     base_url: str
     hashes: tuple[tuple[str, str], ...]
     connect_seconds: float = 4.0
     read_seconds: float = 20.0
+    whole_address: bool = False
 
     @property
     def label(self) -> str:
@@ -103,9 +110,11 @@ class Download:
         import pooch
 
         downloader = pooch.HTTPDownloader(
-            progressbar=_Bar(bars, name), timeout=(self.connect_seconds, self.read_seconds)
+            progressbar=_Bar(bars, name),
+            timeout=(self.connect_seconds, self.read_seconds),
+            headers=_HEADERS,
         )
-        url = f"{self.base_url.rstrip('/')}/{name}"
+        url = self.base_url if self.whole_address else f"{self.base_url.rstrip('/')}/{name}"
         try:
             pooch.retrieve(url, known_hash, fname=name, path=folder, downloader=downloader)
         except ValueError as error:  # what pooch raises for a wrong checksum

@@ -7,11 +7,13 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml_bench.errors import DataCorruptError, DataMissingError
+
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,15 @@ class DataFile:
     ----------
     name : str
         Name without ``.gz``.
-    sha256 : str
-        Hash of the decompressed content, 64 hexadecimal digits.
+    checksum : str
+        Of the decompressed content: 64 hexadecimal digits of a SHA-256, or such as ``"md5:0f..."``
+        where the publisher states another one.
     size_bytes : int
         Length of the decompressed content; no more is ever decompressed.
     """
 
     name: str
-    sha256: str
+    checksum: str
     size_bytes: int
 
     def spellings(self, folder: Path) -> tuple[Path, Path]:
@@ -53,27 +56,46 @@ class DataFile:
         DataMissingError
             The file is not there or cannot be read.
         """
+        return b"".join(self._pieces(folder))
+
+    def verify(self, folder: Path) -> None:
+        """Do what `read` does, but keep nothing in memory.
+
+        Raises
+        ------
+        DataCorruptError, DataMissingError
+            As in `read`.
+        """
+        for _ in self._pieces(folder):
+            pass
+
+    def _pieces(self, folder: Path) -> Iterator[bytes]:
+        """Yield the content piece by piece; whoever gets them all has the right content."""
         path = self.inside(folder) or self.spellings(folder)[0]
+        algorithm = self.checksum.rpartition(":")[0] or "sha256"
+        digest, left = hashlib.new(algorithm, usedforsecurity=False), self.size_bytes + 1
         try:
             with _open(path) as stream:
-                content = stream.read(self.size_bytes + 1)
+                while piece := stream.read(min(left, _PIECE_BYTES)):
+                    digest.update(piece)
+                    left -= len(piece)
+                    yield piece
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataCorruptError(f"{path} is damaged: {error}") from error
         except OSError as error:
             raise DataMissingError(f"{path} cannot be read: {error.strerror or error}") from error
-        self._verify(path, content)
-        return content
+        self._compare(path, algorithm, digest.hexdigest(), self.size_bytes + 1 - left)
 
-    def _verify(self, path: Path, content: bytes) -> None:
-        found = hashlib.sha256(content).hexdigest()
-        if found == self.sha256:
+    def _compare(self, path: Path, algorithm: str, found: str, size_bytes: int) -> None:
+        expected = self.checksum.rpartition(":")[2]
+        if found == expected:
             return
-        longer = len(content) > self.size_bytes
-        size = f"more than {self.size_bytes}" if longer else str(len(content))
+        longer = size_bytes > self.size_bytes
+        size = f"more than {self.size_bytes}" if longer else str(size_bytes)
         raise DataCorruptError(
             f"{path} has not the content it should have\n"
-            f"  expected sha256 {self.sha256}, {self.size_bytes} bytes decompressed\n"
-            f"  found    sha256 {found}, {size} bytes decompressed"
+            f"  expected {algorithm} {expected}, {self.size_bytes} bytes decompressed\n"
+            f"  found    {algorithm} {found}, {size} bytes decompressed"
         )
 
 

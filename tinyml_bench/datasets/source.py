@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from tinyml_bench.datasets.fetchers import Fetcher, FetchError
+from tinyml_bench.datasets.locks import holding
 from tinyml_bench.datasets.places import DataFile, Place
 from tinyml_bench.errors import CacheError, DataCorruptError, DataMissingError, UsageError
 from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
@@ -21,8 +22,40 @@ DATA_VARIABLE = "TINYML_BENCH_DATA"
 OFFLINE_VARIABLE = "TINYML_BENCH_OFFLINE"
 
 
+class Source(Protocol):
+    """Where a dataset's files come from."""
+
+    def locate(self) -> Path | None:
+        """Return where the files are, without the network; ``None`` where they are nowhere."""
+        ...
+
+    def obtain(self, *, progress: bool = False) -> Path:
+        """Return where the files are; how far it goes to get them is its own affair.
+
+        Raises
+        ------
+        DataMissingError
+            They are nowhere; the message lists each place and what to do.
+        DataCorruptError
+            What is there is something else.
+        CacheError
+            The cache cannot be written.
+        """
+        ...
+
+    def fetch(self, *, progress: bool = False) -> Path:
+        """Bring the files into the cache, and return their folder there.
+
+        Raises
+        ------
+        DataMissingError, CacheError
+            As in `obtain`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
+class FileSource:
     """The files of a dataset, and the order in which they are looked for.
 
     First ``TINYML_BENCH_DATA`` (in a sub-folder named after the dataset, or in the folder itself),
@@ -178,14 +211,14 @@ class Source:
             for file in self.files:
                 if not file.inside(staging):
                     raise FetchError(f"brought no {file.name}")
-                file.read(staging)
+                file.verify(staging)
             for file in self.files:
                 _install(file, staging, cached)
 
     def _is_cached(self) -> bool:
         try:
             for file in self.files:
-                file.read(self.cached_folder)
+                file.verify(self.cached_folder)
         except (DataCorruptError, DataMissingError):
             return False
         return True
@@ -200,8 +233,8 @@ class Source:
         cached = self.cached_folder
         try:
             cached.mkdir(parents=True, exist_ok=True)
-            with (cached.parent / f".{self.name}.lock").open("w") as lock:
-                if _acquired(lock):
+            with holding(cached.parent / f".{self.name}.lock") as alone:
+                if alone:
                     # A process that was killed leaves these; no living one is here now.
                     for stale in cached.parent.glob(f".{self.name}-*"):
                         shutil.rmtree(stale, ignore_errors=True)
@@ -249,7 +282,7 @@ def _unlink_if_wrong(file: DataFile, folder: Path) -> None:
     # Another process may have replaced it meanwhile, or be about to.
     try:
         with contextlib.suppress(DataMissingError):
-            file.read(folder)
+            file.verify(folder)
     except DataCorruptError:
         for path in file.spellings(folder):
             path.unlink(missing_ok=True)
@@ -266,17 +299,3 @@ def _install(file: DataFile, staging: Path, folder: Path) -> None:
     for other in file.spellings(folder):
         if other != target:
             other.unlink(missing_ok=True)
-
-
-def _acquired(lock: IO[str]) -> bool:
-    """Wait until no other process holds `lock`; false where the file system has no locks.
-
-    Without locks several processes may fetch at once, which wastes time but loses nothing.
-    """
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True

@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "calibration", "test")
+# Nothing is trained, chosen or judged on these, so `Dataset.load` does not know them.
+SET_ASIDE = ("official_val", "over")
+# Enough for one read of a memory-mapped file, little beside the images themselves.
+_HASHED_AT_ONCE_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,12 +23,16 @@ class Split:
     Parameters
     ----------
     name : {"train", "validation", "calibration", "test"}
+        Or what a publisher has set aside: ``"official_val"``, ``"over"``.
     images : ndarray, (n, height, width, channels) uint8
-        Raw pixels in [0, 255]; any scaling is part of a model's graph. Kept as a read-only view.
+        Raw pixels in [0, 255]; any scaling is part of a model's graph. Kept as a read-only view,
+        so that a memory-mapped file stays on disk.
     labels : ndarray, (n,) int64
         Class index per image; any other integer type is converted.
     ids : tuple of str
         A name per image that stays the same wherever the image is placed.
+    known_sha256 : str
+        What :attr:`sha256` must be, where it is known; empty to compute it when it is asked for.
 
     Raises
     ------
@@ -36,10 +44,10 @@ class Split:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
-    _sha256: str = field(default="", init=False, repr=False)
+    known_sha256: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.name not in SPLITS:
+        if self.name not in SPLITS + SET_ASIDE:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {self.name!r}")
         images, labels = np.asarray(self.images), np.asarray(self.labels)
         _check_images(images)
@@ -60,12 +68,9 @@ class Split:
 
         Ids and class names are not part of it: no prediction depends on them.
         """
-        if not self._sha256:
-            digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
-            digest.update(self.images.ravel().data)
-            digest.update(self.labels.astype("<i8").tobytes())
-            object.__setattr__(self, "_sha256", digest.hexdigest())
-        return self._sha256
+        if not self.known_sha256:
+            object.__setattr__(self, "known_sha256", content_sha256(self.images, self.labels))
+        return self.known_sha256
 
     def prefix(self, n: int) -> Split:
         """Return the first `n` images, or the split itself where it has no more than `n`.
@@ -80,6 +85,16 @@ class Split:
         if n >= len(self):
             return self
         return Split(self.name, self.images[:n], self.labels[:n], self.ids[:n])
+
+
+def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+    """Return what :attr:`Split.sha256` is, reading `images` piece by piece."""
+    digest = hashlib.sha256(f"{images.shape} {images.dtype}".encode())
+    step = max(1, _HASHED_AT_ONCE_BYTES * len(images) // images.nbytes)
+    for first in range(0, len(images), step):
+        digest.update(np.ascontiguousarray(images[first : first + step]).data)
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _check_images(images: NDArray[np.generic]) -> None:

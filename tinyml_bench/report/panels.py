@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records import Measurement, Run, Verdict
 from tinyml_bench.registry import unknown_name
+from tinyml_bench.report import captions
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {
     Verdict.REGRESSED: "!",
+    Verdict.NONDETERMINISTIC: "!",
     Verdict.MISSING: "?",
+    Verdict.INCONCLUSIVE: "<",
     Verdict.UNUSED: "",
     Verdict.INCOMPARABLE: "~",
     Verdict.IMPROVED: "+",
@@ -24,6 +26,7 @@ _MARKS = {
 }
 _LEGEND = {
     "!": "! regressed",
+    "<": "< inconclusive",
     "+": "+ improved",
     "?": "? no baseline",
     "~": "~ incomparable",
@@ -75,11 +78,14 @@ class Panel:
         Its short name where it is only a column of a larger table.
     groups : tuple of Group
         Empty where no case has a figure, for one reason that the title gives.
+    note : str
+        What stands below the figures; empty where they say all.
     """
 
     title: str
     heading: str
     groups: tuple[Group, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,14 @@ class _Figure:
 
 
 _ACCURACY = _Figure(
-    "accuracy", 100.0, judged=("case", "accuracy", "accuracy_drop", "agreement"), cached=True
-)
+    "accuracy",
+    100.0,
+    judged=(
+        "case", "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall",
+        "collapse",
+    ),
+    cached=True,
+)  # fmt: skip
 _SECONDS = _Figure("split_seconds", decimals=None, cached=True)
 _LATENCY = _Figure("latency_ns", 1e-6, decimals=None)
 _RATIO = _Figure("latency_ratio", judged=("case", "latency_ratio"))
@@ -168,11 +180,15 @@ class _Builder:
         self.used: set[str] = set()
 
     def sheet(self, basis: str) -> Sheet:
-        samples, sample_notes = self._samples()
+        measured = tuple(self.measured.values())
+        samples, sample_notes = captions.images(measured, self.workloads)
         metric, against = _BASES[basis]
         size = _Figure(metric, 100.0, judged=("case", "size_bytes", "gzip_bytes", "size_reduction"))
         panels = (
-            self._panel(f"Accuracy: % of {samples}", "accuracy %", _ACCURACY),
+            replace(
+                self._panel(f"Accuracy: % of {samples}", "accuracy %", _ACCURACY),
+                note=captions.detectable(measured, self.workloads),
+            ),
             self._panel(f"Size reduction: % against {against}", "size reduction %", size),
             self._panel("Time: seconds for all test images", "seconds", _SECONDS),
             self._panel(
@@ -296,27 +312,6 @@ class _Builder:
     def _use(self, marks: str) -> str:
         self.used.update(marks)
         return marks
-
-    def _samples(self) -> tuple[str, list[tuple[str, str]]]:
-        """Say how many images were evaluated: in a title where one number holds for all."""
-        counts = {workload: self._counted(workload) for workload in self.workloads}
-        told = {text for text in counts.values() if text}
-        if len(told) == 1 and "(" not in (one := told.pop()):
-            return f"{one} test images", []
-        listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
-        return "the test images", [("", f"test images: {listed}")] if listed else []
-
-    def _counted(self, workload: str) -> str:
-        samples = {
-            one.case.variant: one.predictions.samples
-            for one in self.measured.values()
-            if one.case.workload == workload and one.predictions is not None
-        }
-        if not samples:
-            return ""
-        usual = Counter(samples.values()).most_common(1)[0][0]
-        others = [f"{name} {count:,}" for name, count in samples.items() if count != usual]
-        return f"{usual:,}" + (f" ({', '.join(others)})" if others else "")
 
     def _cache_note(self) -> list[tuple[str, str]]:
         words = (

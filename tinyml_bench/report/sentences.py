@@ -24,6 +24,9 @@ def sentence(finding: Finding) -> str:
     --------
     >>> sentence(Finding("a-b-int8", "accuracy", Verdict.REGRESSED, True, 0.9231, 0.841, 0.9181))
     'a-b-int8 accuracy: 0.9231 -> 0.8410, limit 0.9181'
+    >>> sentence(Finding("a-b-int8", "class_recall", Verdict.REGRESSED, True, 0.91, 0.02, 0.86,
+    ...                  reason="class 3"))
+    'a-b-int8 class_recall (class 3): 0.9100 -> 0.0200, limit 0.8600'
     >>> sentence(Finding("a-b-int8", "case", Verdict.CRASHED, True, reason="conversion: SIGABRT"))
     'a-b-int8 crashed in conversion: SIGABRT'
     """
@@ -65,16 +68,28 @@ def change_lines(change: Change) -> list[str]:
 
 
 def _subject(finding: Finding) -> str:
-    return finding.case if finding.metric == "case" else f"{finding.case} {finding.metric}"
+    if finding.metric == "case":
+        return finding.case
+    which = f" ({finding.reason})" if _is_of_a_class(finding) else ""
+    return f"{finding.case} {finding.metric}{which}"
+
+
+def _is_of_a_class(finding: Finding) -> bool:
+    return finding.metric == "class_recall" and finding.current is not None
 
 
 def _comparison(finding: Finding, reason: str) -> str:
+    if _is_of_a_class(finding):
+        reason = ""
     if finding.baseline is None and finding.current is None:
         return f"{finding.verdict}, {reason}" if reason else f"{finding.verdict}"
     values = [value for value in (finding.baseline, finding.current) if value is not None]
     told = " -> ".join(_show(finding.metric, value) for value in values)
     limit = "" if finding.limit is None else f", limit {_show(finding.metric, finding.limit)}"
-    return f"{told}{limit}" + (f" ({reason})" if reason else "")
+    if finding.metric == "collapse" and reason:
+        return f"accuracy {told}{limit}: {reason}"
+    doubt = ": inconclusive" if finding.verdict is Verdict.INCONCLUSIVE else ""
+    return f"{told}{limit}{doubt}" + (f" ({reason})" if reason else "")
 
 
 def _show(name: str, value: float | None) -> str:

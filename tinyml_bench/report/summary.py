@@ -14,13 +14,13 @@ from tinyml_bench.report.tables import tables
 _RED, _GREEN, _YELLOW = "31", "32", "33"
 _PAINT = (
     (re.compile(r"(?:\d+\.\d+|-) ![*a-z]*(?=\s|$)|(?<![\w-])crashed(?![\w-])"), _RED),
-    (re.compile(r"\d+\.\d+ [?~][*a-z]*(?=\s|$)"), _YELLOW),
+    (re.compile(r"\d+\.\d+ [?~<][*a-z]*(?=\s|$)"), _YELLOW),
     (re.compile(r"\d+\.\d+ \+[*a-z]*(?=\s|$)"), _GREEN),
 )
 
 
 def summary(run: Run, width: int, colour: bool, paper: bool = False) -> str:
-    """Sum a run up: tables, counts, failing sentences, then what could not be compared and why.
+    """Sum a run up: tables, counts, failing sentences, then what is open and why.
 
     A sentence stays on one line whatever the width, so that it can be searched for; one that
     several tests came to is said and counted once.
@@ -42,6 +42,7 @@ def summary(run: Run, width: int, colour: bool, paper: bool = False) -> str:
         _painted(drawn) if colour else drawn,
         _counts(run),
         "\n".join(_ansi(line, _RED) if colour else line for line in failing),
+        "\n".join(_inconclusive(run)),
         "\n".join(_incomparable(run)),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -52,6 +53,17 @@ def _counts(run: Run) -> str:
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     cases = len(run.measurements)
     return f"{cases} case{'' if cases == 1 else 's'}: {told or 'nothing was judged'}"
+
+
+def _inconclusive(run: Run) -> list[str]:
+    """Return what got worse without proof, and does not fail for it, with what would prove it."""
+    told = [
+        sentence(finding)
+        for finding in run.findings
+        if finding.verdict is Verdict.INCONCLUSIVE and not finding.fails
+    ]
+    note = "inconclusive: worse than the limit, without proof; by default this does not fail"
+    return [*told, note] if told else []
 
 
 def _incomparable(run: Run) -> Iterator[str]:

@@ -106,7 +106,8 @@ def _wide(
         for line in group.lines
     ]
     headings = ["workload", *(broken(name, other) for name in formats)]
-    return f"{title}\n\n{grid(headings, labels, _by_format(panel))}"
+    drawn = f"{title}\n\n{grid(headings, labels, _by_format(panel))}"
+    return f"{drawn}\n\n{filled(panel.note, width)}" if panel.note else drawn
 
 
 def _by_format(panel: Panel) -> list[list[str]]:
@@ -121,6 +122,7 @@ def _stacked(drawn: Sheet, width: int) -> Iterator[str]:
         yield "\n".join([f"{drawn.workloads[0]}:", *titles])
         bundles = [_bundle(panel, 0, panel.heading) for panel in drawn.panels if panel.groups]
         yield from _chunks(bundles, drawn.formats, width)
+        yield from (filled(panel.note, width) for panel in drawn.panels if panel.note)
         return
     for panel in drawn.panels:
         yield filled(panel.title, width)
@@ -128,6 +130,8 @@ def _stacked(drawn: Sheet, width: int) -> Iterator[str]:
             _bundle(panel, index, group.workload) for index, group in enumerate(panel.groups)
         ]
         yield from _chunks(bundles, drawn.formats, width)
+        if panel.note:
+            yield filled(panel.note, width)
 
 
 def _bundle(panel: Panel, index: int, heading: str) -> list[_Column]:
@@ -176,6 +180,8 @@ def _markdown(drawn: Sheet) -> str:
             align = ("left", *["right"] * len(drawn.formats))
             headings = ("workload", *drawn.formats)
             blocks.append(table(rows, "pipe", align, headings))
+        if panel.note:
+            blocks.append(panel.note)
     if drawn.legend:
         blocks.append(f"Marks: {', '.join(drawn.legend)}")
     notes = [f"- {letter}: {text}" if letter else f"- {text}" for letter, text in drawn.notes]

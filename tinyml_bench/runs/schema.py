@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tinyml_bench.anatomy import Structure
 from tinyml_bench.errors import UsageError
-from tinyml_bench.predictions import Predictions, pack, unpack, unpack_flags
+from tinyml_bench.predictions import Predictions, pack, unpack
 from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Provenance, Run, Verdict
 
 # History of the format:
@@ -87,6 +88,8 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
         "absent": dict(measurement.absent),
         "crash": measurement.crash and _listed(asdict(measurement.crash)),
         "cached": measurement.cached,
+        "structure": measurement.structure and measurement.structure.to_json(),
+        "claim": measurement.claim,
     }
 
 
@@ -111,6 +114,8 @@ def measurement_from_json(mapping: object, where: str = "measurement") -> Measur
         },
         crash=_optional(entry, "crash", where, _crash_from_json),
         cached=_field(entry, "cached", bool, where),
+        structure=_optional(entry, "structure", where, _structure_from_json),
+        claim=_field(entry, "claim", str, where),
     )
 
 
@@ -149,6 +154,10 @@ def finding_from_json(mapping: object, where: str = "finding") -> Finding:
         reason=_field(entry, "reason", str, where),
         evidence=_lines(entry, "evidence", where),
         advice=_field(entry, "advice", str, where),
+        flipped=tuple(
+            _checked(position, int, f"{where}.flipped")
+            for position in _field(entry, "flipped", list, where)
+        ),
     )
 
 
@@ -182,6 +191,8 @@ def _provenance_from_json(mapping: object, where: str) -> Provenance:
         cpu=_field(entry, "cpu", str, where),
         dataset_sha256=_field(entry, "dataset_sha256", str, where),
         checkpoint_sha256=_field(entry, "checkpoint_sha256", str, where),
+        model_sha256=_field(entry, "model_sha256", str, where),
+        scores_sha256=_field(entry, "scores_sha256", str, where),
     )
 
 
@@ -189,7 +200,7 @@ def _predictions_to_json(predictions: Predictions) -> dict[str, Any]:
     return {
         "samples": predictions.samples,
         "predicted": pack(predictions.predicted),
-        "correct": pack(predictions.correct),
+        "labels": pack(predictions.labels),
     }
 
 
@@ -199,8 +210,15 @@ def _predictions_from_json(mapping: object, where: str) -> Predictions:
     try:
         return Predictions(
             unpack(_field(entry, "predicted", str, where), samples),
-            unpack_flags(_field(entry, "correct", str, where), samples),
+            unpack(_field(entry, "labels", str, where), samples),
         )
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error
+
+
+def _structure_from_json(mapping: object, where: str) -> Structure:
+    try:
+        return Structure.from_json(mapping)
     except ValueError as error:
         raise UsageError(f"{where} {error}") from error
 

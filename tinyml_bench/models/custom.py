@@ -1,4 +1,4 @@
-"""The suite's own networks; each takes raw pixels and does its preprocessing inside the graph."""
+"""The suite's own small networks, made of stages that are data."""
 
 from __future__ import annotations
 
@@ -49,13 +49,36 @@ SMALL_IMAGE_STAGES = (
     Stage(128, kernel=5, padding="valid"),
 )
 
+# For an X-ray of 150 pixels. Two early strides keep every map of the int8 network below 100 KiB.
+GREY_STAGES = (
+    Stage(16, kernel=5, stride=2),
+    Stage(32, stride=2),
+    Stage(48, stride=2),
+    Stage(48),
+    Stage(96, stride=2),
+    Stage(128, stride=2),
+)
 
-def make_custom(
+# For a colour image of 224 pixels, which alone takes 147 KiB: the first map must be a third of it,
+# so that both lie in 256 KiB beside what the kernels need.
+COLOUR_STAGES = (
+    Stage(16, kernel=5, stride=4),
+    Stage(32, stride=2),
+    Stage(32),
+    Stage(64, stride=2),
+    Stage(80),
+    Stage(128, stride=2),
+)
+
+
+def make_custom(  # noqa: PLR0913 - a declaration: all but two are keywords
     input_shape: tuple[int, int, int],
     classes: int,
     *,
     stages: tuple[Stage, ...] = SMALL_IMAGE_STAGES,
     dropout: float = 0.4,
+    scaled: bool = True,
+    momentum: float = 0.99,
 ) -> Any:
     """Return the small convolutional network, untrained.
 
@@ -70,6 +93,11 @@ def make_custom(
         images of about 28 pixels a side; a larger image wants stages with an early stride.
     dropout : float
         Share of the averaged features that training drops, in [0, 1).
+    scaled : bool
+        Map pixels to [0, 1] first. Without it the first normalisation absorbs their range, and a
+        device need not hold a second copy of a large image.
+    momentum : float
+        Of the statistics of the normalisations: few batches an epoch want a lower one.
 
     Returns
     -------
@@ -86,22 +114,13 @@ def make_custom(
     from tf_keras import Model, layers
 
     pixels = layers.Input(input_shape, name="pixels")
-    x = layers.Rescaling(1 / 255, name="scale_pixels")(pixels)
+    x = layers.Rescaling(1 / 255, name="scale_pixels")(pixels) if scaled else pixels
     for number, stage in enumerate(stages, start=1):
-        x = _add_stage(x, stage, f"stage{number}")
+        x = _add_stage(x, stage, f"stage{number}", momentum)
     x = layers.GlobalAveragePooling2D(name="average_map")(x)
     x = layers.Dropout(dropout, name="drop_features")(x)
     x = layers.Dense(classes, activation="softmax", name="classify")(x)
     return Model(pixels, x, name="custom")
-
-
-def count_macs(model: Any) -> int:
-    """Return the multiplications of one inference in convolutions and dense layers.
-
-    What other layers compute (pooling, normalisation, activations) is left out, as is usual: it
-    does not say how long a device takes.
-    """
-    return sum(_layer_macs(layer) for layer in model.submodules if hasattr(layer, "output_shape"))
 
 
 def _check_fit(input_shape: tuple[int, int, int], stages: tuple[Stage, ...]) -> None:
@@ -117,7 +136,7 @@ def _check_fit(input_shape: tuple[int, int, int], stages: tuple[Stage, ...]) -> 
                 )
 
 
-def _add_stage(x: Any, stage: Stage, name: str) -> Any:
+def _add_stage(x: Any, stage: Stage, name: str, momentum: float) -> Any:
     from tf_keras import layers
 
     x = layers.Conv2D(
@@ -128,18 +147,8 @@ def _add_stage(x: Any, stage: Stage, name: str) -> Any:
         use_bias=False,  # the normalisation has one
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
     x = layers.ReLU(name=f"{name}_relu")(x)
     if stage.pool > 1:
         x = layers.MaxPooling2D(stage.pool, name=f"{name}_pool")(x)
     return x
-
-
-def _layer_macs(layer: Any) -> int:
-    kernel = getattr(layer, "depthwise_kernel", None)
-    if kernel is None:
-        kernel = getattr(layer, "kernel", None)
-    if kernel is None:
-        return 0
-    positions = layer.output_shape[1:-1]  # none for a dense layer
-    return int(math.prod(positions) * math.prod(kernel.shape))

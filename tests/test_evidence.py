@@ -1,0 +1,64 @@
+"""The lines under a failure tell which images moved and what else changed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from making import make_provenance
+
+from tinyml_bench.evidence import FIELD_WORDS, changes, images
+from tinyml_bench.gates import PAIRED
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.paired import Discordance
+from tinyml_bench.records import Provenance
+
+PAIRS = Discordance(np.arange(6), np.arange(2), 10_000)
+
+
+def test_lost_and_won_images_are_counted_apart():
+    """With the p-value of their difference."""
+    assert list(images("accuracy", PAIRS)) == [
+        "of 10,000 images 6 were right and are wrong now, 2 were wrong and are right now (p = 0.14)"
+    ]
+
+
+@pytest.mark.parametrize("metric", PAIRED)
+def test_every_paired_metric_has_words_of_its_own(metric):
+    """What lost and won mean differs from metric to metric."""
+    (line,) = images(metric, PAIRS)
+    assert line.startswith("of 10,000 images 6 ")
+    assert ("tf" in line) == (metric != "accuracy")
+
+
+def test_what_changed_around_the_model_is_told():
+    """Versions, checkpoint, processor, runtime and images, each in a line."""
+    now = make_provenance(
+        toolchain={"python": "3.12.1", "numpy": "2.0"},
+        checkpoint_sha256="f" * 64,
+        cpu="another",
+        runtime="another",
+        dataset_sha256="e" * 64,
+    )
+    assert list(changes(make_provenance(), now)) == [
+        "numpy was absent and is 2.0",
+        "python was 3.11.9 and is 3.12.1",
+        "tensorflow was 2.21.0 and is absent",
+        "the float checkpoint is not the one of the baseline",
+        "the evaluated images or labels are not those of the baseline",
+        "the baseline was measured on another processor",
+        "the baseline was measured with another runtime",
+    ]
+
+
+def test_the_same_place_has_nothing_to_add():
+    """Hashes of what was made there are no change of the place."""
+    assert list(changes(make_provenance(), make_provenance(scores_sha256="s"))) == []
+
+
+def test_every_field_that_a_metric_needs_has_words():
+    """A reader is never told a field's name."""
+    needed = {name for metric in METRICS.values() for name in metric.needs_same}
+    assert needed <= set(FIELD_WORDS)
+    assert set(FIELD_WORDS) <= {field.name for field in dataclasses.fields(Provenance)}

@@ -1,0 +1,256 @@
+"""The anatomy of a converted model: what each operator computes in, as plain values.
+
+Measuring fills it in, judging reads it, and a baseline keeps it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
+"""Types of floating-point numbers."""
+
+INTEGERS: Final = frozenset({"int2", "int4", "uint4", "int8", "uint8", "int16", "uint16"})
+"""Types that quantized values are stored in; int32 and int64 are biases, shapes and positions."""
+
+PER_CHANNEL: Final = "per-channel"
+PER_TENSOR: Final = "per-tensor"
+
+_ARROW: Final = "->"
+_NOTHING: Final = "-"
+_COLUMN: Final = " | "
+_LONGEST: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator: what it computes in, and with which weights.
+
+    Parameters
+    ----------
+    index : int
+        Place in its subgraph, as viewers of ``.tflite`` files count.
+    name : str
+        Such as ``"CONV_2D"``.
+    computes : str
+        ``"int8"``, ``"int16x8"`` (activations int16, weights int8), ``"float32"``, ``"hybrid"``
+        (float activations, quantized weights), or another type of its activations. From one type
+        to another it is ``"float32->int8"``.
+    place : str
+        Name of its output tensor, which has the Keras layer's name in it.
+    weights : str
+        Type that its weights are stored in; empty without weights.
+    granularity : str
+        ``"per-channel"`` or ``"per-tensor"`` where the weights are quantized, else empty.
+    elements : int
+        Number of weights.
+    macs : int
+        Multiply-accumulates of one inference at the file's own shapes.
+    edge : bool
+        It only turns a float input of the model into integers, or integers into a float output.
+    graph : int
+        Its subgraph; 0 is the one that runs.
+
+    Examples
+    --------
+    >>> softmax = Operator(7, "SOFTMAX", "float32", "dense/Softmax")
+    >>> str(softmax)
+    'operator 7 SOFTMAX (dense/Softmax)'
+    >>> softmax.kind
+    'SOFTMAX float32'
+    """
+
+    index: int
+    name: str
+    computes: str
+    place: str = ""
+    weights: str = ""
+    granularity: str = ""
+    elements: int = 0
+    macs: int = 0
+    edge: bool = False
+    graph: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What is counted together, such as ``"CONV_2D int8, int8 per-channel"``."""
+        stored = f"{self.weights} {self.granularity}".strip()
+        return f"{self.name} {self.computes}" + (f", {stored}" if stored else "")
+
+    @property
+    def computes_in_float(self) -> bool:
+        """Whether it reads or gives floats to do its work, dynamic range included."""
+        return self.computes in FLOATS or self.computes == "hybrid"
+
+    @property
+    def computes_in_integers(self) -> bool:
+        """Whether its activations are quantized."""
+        return self.computes in INTEGERS or self.computes == "int16x8"
+
+    @property
+    def converts_float(self) -> bool:
+        """Whether it turns floats into integers, or integers into floats."""
+        source, arrow, target = self.computes.partition(_ARROW)
+        return bool(arrow) and (source in FLOATS) != (target in FLOATS)
+
+    def __str__(self) -> str:
+        graph = f" of subgraph {self.graph}" if self.graph else ""
+        place = f" ({self.place})" if self.place else ""
+        return f"operator {self.index}{graph} {self.name}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a ``.tflite`` file is made of.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of str
+        Types, in the model's order.
+    operators : tuple of Operator
+        In execution order, subgraph by subgraph.
+    stored_bytes : mapping of str to int
+        Type to the bytes of stored values, each buffer counted once. Biases and shapes are the
+        ``int32`` of a quantized file.
+    sparse_tensors : int
+        Tensors of which only the values that are not zero are stored.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    operators: tuple[Operator, ...]
+    stored_bytes: Mapping[str, int] = field(default_factory=dict)
+    sparse_tensors: int = 0
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many operators there are of each kind, in the order of the first one."""
+        return dict(Counter(operator.kind for operator in self.operators))
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-accumulates of one inference by what they are computed in."""
+        sums: Counter[str] = Counter()
+        for operator in self.operators:
+            if operator.macs:
+                sums[operator.computes] += operator.macs
+        return dict(sums)
+
+    @property
+    def int8_share(self) -> float:
+        """Share of the multiply-accumulates computed in int8, in [0, 1]; 0 where there are none."""
+        macs = self.macs
+        return macs.get("int8", 0) / max(1, sum(macs.values()))
+
+    @property
+    def float_islands(self) -> tuple[Operator, ...]:
+        """Operators that compute in float although others compute in integers."""
+        if not any(operator.computes_in_integers for operator in self.operators):
+            return ()
+        return tuple(operator for operator in self.operators if operator.computes_in_float)
+
+    @property
+    def inner_conversions(self) -> tuple[Operator, ...]:
+        """QUANTIZE, DEQUANTIZE and casts between floats and integers inside of the graph."""
+        return tuple(op for op in self.operators if op.converts_float and not op.edge)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, one line of text an operator, so that a diff shows what changed."""
+        graphs = max((operator.graph for operator in self.operators), default=0) + 1
+        return {
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+            "operators": [
+                [_line(operator) for operator in self.operators if operator.graph == graph]
+                for graph in range(graphs)
+            ],
+            "stored_bytes": dict(self.stored_bytes),
+            "sparse_tensors": self.sparse_tensors,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Structure:
+        """Read what :meth:`to_json` gave.
+
+        Raises
+        ------
+        ValueError
+            It is something else; the message says what is wrong, and not in which file.
+        """
+        try:
+            return cls(
+                inputs=tuple(_texts(document["inputs"])),
+                outputs=tuple(_texts(document["outputs"])),
+                operators=tuple(
+                    _operator(line, index, graph)
+                    for graph, lines in enumerate(document["operators"])
+                    for index, line in enumerate(_texts(lines))
+                ),
+                stored_bytes={str(k): _count(v) for k, v in document["stored_bytes"].items()},
+                sparse_tensors=_count(document["sparse_tensors"]),
+            )
+        except KeyError as error:
+            raise ValueError(f"lacks {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"is no model's structure ({error})") from error
+
+
+def printable(text: str) -> str:
+    """Return a name out of a file as one short line that the columns of a structure can hold.
+
+    Examples
+    --------
+    >>> printable("a | b")
+    'a / b'
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in text).strip()
+    line = line.replace("|", "/") if line != _NOTHING else ""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+
+
+def _line(operator: Operator) -> str:
+    columns = (
+        operator.name,
+        operator.computes,
+        operator.weights,
+        operator.granularity,
+        str(operator.elements),
+        str(operator.macs),
+        "edge" if operator.edge else "",
+        operator.place,
+    )
+    return _COLUMN.join(column or _NOTHING for column in columns)
+
+
+def _operator(line: str, index: int, graph: int) -> Operator:
+    columns = ["" if column == _NOTHING else column for column in line.split(_COLUMN)]
+    if len(columns) != 8:
+        raise ValueError(f"has an operator of {len(columns)} columns, expected 8: {line!r}")
+    name, computes, weights, granularity, elements, macs, edge, place = columns
+    return Operator(
+        index=index,
+        name=name,
+        computes=computes,
+        place=place,
+        weights=weights,
+        granularity=granularity,
+        elements=int(elements),
+        macs=int(macs),
+        edge=edge == "edge",
+        graph=graph,
+    )
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"expected a list of texts, found {values!r:.60}")
+    return values
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"expected a number, found {value!r:.60}")
+    return value

@@ -1,0 +1,44 @@
+"""Stored baselines: ``baselines/<dataset>-<model>/<variant>.json``, one file a case.
+
+A file holds measured facts, where they come from and how they came to be; what is tolerated is
+policy and lives in ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+from tinyml_bench.baselines.files import (
+    alone,
+    path_of,
+    read,
+    read_stored,
+    read_text,
+    stored_cases,
+)
+from tinyml_bench.baselines.history import KEPT, Entry
+from tinyml_bench.baselines.schema import FORMAT, Stored, parse, parse_stored, render
+from tinyml_bench.baselines.updates import WORSE, Change, from_measurement, update, worsened
+from tinyml_bench.baselines.upkeep import problems, prune, strangers
+
+__all__ = [
+    "FORMAT",
+    "KEPT",
+    "WORSE",
+    "Change",
+    "Entry",
+    "Stored",
+    "alone",
+    "from_measurement",
+    "parse",
+    "parse_stored",
+    "path_of",
+    "problems",
+    "prune",
+    "read",
+    "read_stored",
+    "read_text",
+    "render",
+    "stored_cases",
+    "strangers",
+    "update",
+    "worsened",
+]

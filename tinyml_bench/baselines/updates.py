@@ -1,0 +1,224 @@
+"""Creating a baseline and bringing it up to date: for the worse only with a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyml_bench.baselines.files import path_of, read_stored, write
+from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
+from tinyml_bench.baselines.schema import Stored, render
+from tinyml_bench.errors import BaselineError
+from tinyml_bench.metrics import METRICS, Metric
+from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+
+WORSE = frozenset({Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.NONDETERMINISTIC})
+"""Verdicts on what is stored only with a reason."""
+
+# Verdicts that replace a noisy figure.
+_ALARMED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update does, or did, to one file.
+
+    Parameters
+    ----------
+    path : Path
+    created : bool
+    facts : tuple of (str, float or None, float or None)
+        Metric name, old and new value; ``None`` where there is none.
+    flips : int
+        Number of images whose predicted class changed.
+    """
+
+    path: Path
+    created: bool
+    facts: tuple[tuple[str, float | None, float | None], ...]
+    flips: int = 0
+
+
+def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
+    """Turn a measurement into what is stored of it.
+
+    Raises
+    ------
+    BaselineError
+        It crashed, lacks predictions, or holds a figure that is not finite: nothing can be stored.
+    """
+    if measurement.provenance is None or measurement.predictions is None:
+        raise BaselineError(f"{measurement.case}: nothing was measured that could be stored")
+    facts = {name: value for name, value in measurement.facts.items() if METRICS[name].stored}
+    for name, value in facts.items():
+        if not math.isfinite(value):
+            raise BaselineError(f"{measurement.case}: {name} is {value}, which is never stored")
+    return Baseline(
+        measurement.case,
+        measurement.provenance,
+        facts,
+        measurement.predictions,
+        source,
+        measurement.structure,
+    )
+
+
+def update(
+    folder: Path,
+    measurement: Measurement,
+    findings: Iterable[Finding],
+    *,
+    rewrite: bool,
+    reason: str = "",
+) -> Change | None:
+    """Create the baseline of a case or bring it up to date, and note that in its history.
+
+    Whoever may not be the only one to write calls it inside :func:`~tinyml_bench.baselines.alone`.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    findings : iterable of Finding
+        Verdicts on that case: a noisy figure that still matches is kept, and one that regressed
+        is stored only with a reason.
+    rewrite : bool
+        Replace facts that changed; else only add what is missing.
+    reason : str
+        Why a worse value is to be stored; kept in the history.
+
+    Returns
+    -------
+    Change or None
+        ``None`` where the file is right as it is.
+
+    Raises
+    ------
+    BaselineError
+        The file is damaged or cannot be written, what was measured does not go with what it
+        holds (fewer images, or a figure to be added that comes from elsewhere), or it is worse
+        and no reason is given.
+    """
+    if measurement.crash is not None or measurement.predictions is None:
+        return None
+    path = path_of(folder, measurement.case)
+    new = from_measurement(measurement, str(path))
+    stored = read_stored(folder, measurement.case)
+    if stored is not None:
+        findings = list(findings)
+        new = _renewed(stored.baseline, new, findings, reason) if rewrite else _completed(
+            stored.baseline, new
+        )  # fmt: skip
+    changed = _difference(None if stored is None else stored.baseline, new, path)
+    if changed is not None:
+        _store(path, stored, new, changed, reason if rewrite else "")
+    return changed
+
+
+def worsened(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings for which an update would store something worse."""
+    return [
+        finding
+        for finding in findings
+        if finding.verdict in WORSE and not (_noisy(finding) and finding.verdict not in _ALARMED)
+    ]
+
+
+def _noisy(finding: Finding) -> bool:
+    return finding.metric in METRICS and METRICS[finding.metric].noisy
+
+
+def _store(
+    path: Path, stored: Stored | None, new: Baseline, change: Change, reason: str
+) -> None:  # fmt: skip
+    entry = Entry(
+        date=now(),
+        what=CREATED if change.created else UPDATED,
+        reason="" if change.created else reason,
+        facts=change.facts,
+        flips=change.flips,
+        toolchain=new.provenance.toolchain,
+    )
+    write(path, render(new, extended(stored.history if stored else (), entry)))
+
+
+def _renewed(old: Baseline, new: Baseline, findings: list[Finding], reason: str) -> Baseline:
+    """Return what is to replace `old`, or refuse."""
+    if old.predictions.samples > new.predictions.samples:
+        raise BaselineError(
+            f"{old.source}: holds {old.predictions.samples} images, this run evaluated "
+            f"{new.predictions.samples}; update it from a run without --tinyml-samples"
+        )
+    worse = worsened(findings)
+    if worse and not reason:
+        raise BaselineError(
+            f"{old.source}: not updated, {_told(worse)} got worse; if that is wanted, say why: "
+            f'--baseline-update --reason "..."'
+        )
+    return _merged(old, new, findings)
+
+
+def _told(worse: Iterable[Finding]) -> str:
+    return ", ".join(dict.fromkeys(_figures(finding) for finding in worse))
+
+
+def _figures(finding: Finding) -> str:
+    if finding.metric not in METRICS or finding.baseline is None:
+        return finding.metric
+    show = METRICS[finding.metric].show
+    return f"{finding.metric} ({show(finding.baseline)} -> {show(finding.current)})"
+
+
+def _completed(old: Baseline, new: Baseline) -> Baseline:
+    """Add the facts that `old` lacks and leave the others alone."""
+    for name in sorted(new.facts.keys() - old.facts.keys()):
+        if not _goes_with(METRICS[name], old, new):
+            raise BaselineError(
+                f"{old.source}: {name} cannot be added: it was measured on other images, weights, "
+                f"processor or runtime than what the file holds; rewrite it with --baseline-update"
+            )
+    facts = {**new.facts, **old.facts}
+    return replace(old, facts=facts)
+
+
+def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
+    same_images = old.predictions.samples == new.predictions.samples
+    return (
+        _same_place(metric, old, new)
+        and old.provenance.checkpoint_sha256 == new.provenance.checkpoint_sha256
+        and (same_images or "dataset_sha256" not in metric.needs_same)
+    )
+
+
+def _merged(old: Baseline, new: Baseline, findings: Iterable[Finding]) -> Baseline:
+    """Take the new facts, but keep a noisy one for as long as it still describes the case."""
+    alarmed = {finding.metric for finding in findings if finding.verdict in _ALARMED}
+    facts = dict(new.facts)
+    for name, value in old.facts.items():
+        metric = METRICS[name]
+        if metric.noisy and name not in alarmed and _same_place(metric, old, new):
+            facts[name] = value
+    return replace(new, facts=facts)
+
+
+def _same_place(metric: Metric, old: Baseline, new: Baseline) -> bool:
+    return all(
+        getattr(old.provenance, key) == getattr(new.provenance, key) for key in metric.needs_same
+    )
+
+
+def _difference(old: Baseline | None, new: Baseline, path: Path) -> Change | None:
+    before = {} if old is None else old.facts
+    names = [name for name in METRICS if before.get(name) != new.facts.get(name)]
+    facts = tuple((name, before.get(name), new.facts.get(name)) for name in names)
+    if old is None:
+        return Change(path, created=True, facts=facts)
+    comparable = old.predictions.samples == new.predictions.samples
+    flips = len(new.predictions.flips(old.predictions)) if comparable else new.predictions.samples
+    # The same figures in another place: unless that is stored, they stay incomparable for ever.
+    moved = any(not _same_place(METRICS[name], old, new) for name in new.facts)
+    rebuilt = old.structure != new.structure
+    if not (facts or flips or moved or rebuilt):
+        return None
+    return Change(path, created=False, facts=facts, flips=flips)

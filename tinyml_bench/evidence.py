@@ -1,0 +1,47 @@
+"""Lines of evidence under a failure: which images, and what differs from the baseline's making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinyml_bench.paired import Discordance
+from tinyml_bench.records import Provenance
+
+# What a reader is told about a field of the provenance that differs.
+FIELD_WORDS = {
+    "dataset_sha256": "the evaluated images or labels are not those of the baseline",
+    "cpu": "the baseline was measured on another processor",
+    "runtime": "the baseline was measured with another runtime",
+}
+
+# What it means, for each paired metric, that an image is lost or won.
+_SIDES = {
+    "accuracy": ("were right and are wrong now", "were wrong and are right now"),
+    "accuracy_drop": (
+        "stand worse against tf than they did",
+        "stand better against tf than they did",
+    ),
+    "agreement": ("agreed with tf and do no longer", "did not agree with tf and do now"),
+}
+
+
+def images(metric: str, pairs: Discordance) -> Iterator[str]:
+    """Say on how many images a paired metric stands differently, and how sure that is."""
+    lost, won = _SIDES[metric]
+    yield (
+        f"of {pairs.samples:,} images {len(pairs.lost)} {lost}, {len(pairs.won)} {won} "
+        f"(p = {pairs.p:.2g})"
+    )
+
+
+def changes(old: Provenance, new: Provenance) -> Iterator[str]:
+    """Say what differs between the making of the baseline and this run."""
+    for package in sorted({*old.toolchain, *new.toolchain}):
+        before, after = old.toolchain.get(package, "absent"), new.toolchain.get(package, "absent")
+        if before != after:
+            yield f"{package} was {before} and is {after}"
+    if old.checkpoint_sha256 != new.checkpoint_sha256:
+        yield "the float checkpoint is not the one of the baseline"
+    for name, words in FIELD_WORDS.items():
+        if getattr(old, name) != getattr(new, name):
+            yield words

@@ -1,0 +1,144 @@
+"""What the commands ``baseline ...`` show and do: stored figures against a run, and their past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tinyml_bench import baselines, updating
+from tinyml_bench.baselines import Entry
+from tinyml_bench.errors import BaselineError, UsageError
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.project import Project
+from tinyml_bench.records import CaseId, Finding, Run, Verdict
+from tinyml_bench.registry import unknown_name
+from tinyml_bench.report import rows_of_text
+from tinyml_bench.suite import Options, Suite
+
+_Row = tuple[str, ...]
+
+# Packages that figures depend on most; a row of the history has room for few.
+_SHOWN_PACKAGES = ("python", "tensorflow")
+
+
+def diff(run: Run, project: Project, width: int) -> str:
+    """Return a table of what a saved run measured other than is stored.
+
+    Raises
+    ------
+    BaselineError
+        A baseline is damaged.
+    """
+    suite = Suite(project, Options())
+    measured = {measurement.case: measurement for measurement in run.measurements}
+    policy = replace(project.policy, tests=suite._tests())
+    findings = [
+        finding
+        for case in measured
+        for finding in updating.judge(suite.folder, case, measured, policy)
+    ]
+    rows = [_difference(finding) for finding in findings if _differs(finding)]
+    alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"
+    if not rows:
+        return alike
+    headings = ("case", "metric", "old", "new", "verdict")
+    return f"{rows_of_text(headings, rows, width)}\n\n{alike}"
+
+
+def verify(project: Project) -> str:
+    """Say that every baseline is sound.
+
+    Raises
+    ------
+    BaselineError
+        One is not, or there is none; each is named with file and line.
+    """
+    folder = project.baselines
+    count = len(baselines.stored_cases(folder))
+    if problems := baselines.problems(folder):
+        raise BaselineError("\n".join([f"{len(problems)} unsound in {folder}:", *problems]))
+    if not count:
+        raise BaselineError(f"no baseline in {folder}; create some with --baseline-update-new")
+    return f"{count} baseline{'' if count == 1 else 's'} in {folder}: sound"
+
+
+def prune(project: Project, *, delete: bool) -> str:
+    """List, or with `delete` delete, the baselines that belong to no registered case.
+
+    Raises
+    ------
+    UsageError
+        No workload is registered, so every baseline would go.
+    BaselineError
+        A file cannot be deleted.
+    """
+    cases = {str(case) for case in Suite(project, Options()).cases()}
+    if not cases:
+        raise UsageError(
+            f"no workload is registered in {project.root}, so every baseline would belong to none; "
+            f"name the modules that register yours under [tool.tinyml_bench] in pyproject.toml"
+        )
+    paths = baselines.strangers(project.baselines, cases)
+    if not paths:
+        return "every baseline belongs to a registered case"
+    listed = [str(path) for path in paths]
+    if not delete:
+        return "\n".join([*listed, "these belong to no registered case; delete them with: --yes"])
+    baselines.prune(project.baselines, paths)
+    return "\n".join(f"deleted {path}" for path in listed)
+
+
+def history(case: str, project: Project, width: int) -> str:
+    """Return a table of what was done to the baseline of `case`, newest last.
+
+    Raises
+    ------
+    UsageError
+        There is no baseline of that case; the message names the nearest.
+    BaselineError
+        It is damaged.
+    """
+    names = [name for name, _ in baselines.stored_cases(project.baselines)]
+    if case not in names:
+        raise UsageError(unknown_name("baseline", case, names))
+    stored = baselines.read_stored(project.baselines, CaseId.parse(case))
+    entries = () if stored is None else stored.history
+    if not entries:
+        return f"{case}: no change is noted"
+    rows = [row for entry in entries for row in _entry_rows(entry)]
+    return rows_of_text(("date", "metric", "old", "new", "reason", "toolchain"), rows, width)
+
+
+def _differs(finding: Finding) -> bool:
+    if finding.verdict is not Verdict.MATCHED:
+        return True
+    # What is not stored is judged without a stored value to differ from.
+    stored = finding.metric in METRICS and METRICS[finding.metric].stored
+    return stored and finding.baseline != finding.current
+
+
+def _difference(finding: Finding) -> _Row:
+    name = finding.metric
+    return (
+        finding.case, name, _shown(name, finding.baseline), _shown(name, finding.current),
+        str(finding.verdict),
+    )  # fmt: skip
+
+
+def _entry_rows(entry: Entry) -> Iterator[_Row]:
+    """Yield the changed figures; what they share stands in the first row."""
+    cells = [(name, _shown(name, old), _shown(name, new)) for name, old, new in entry.facts]
+    if entry.flips:
+        cells.append(("predictions", "-", f"{entry.flips} changed"))
+    packages = [name for name in _SHOWN_PACKAGES if name in entry.toolchain]
+    toolchain = ", ".join(f"{name} {entry.toolchain[name]}" for name in packages)
+    said = (entry.date, " ".join(entry.reason.split()) or entry.what, toolchain)
+    for cell in cells or [("provenance", "-", "-")]:
+        yield said[0], *cell, *said[1:]
+        said = ("", "", "")
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None or name not in METRICS:
+        return "-" if value is None else f"{value:.6g}"
+    return METRICS[name].show(value)

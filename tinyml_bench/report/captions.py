@@ -1,0 +1,55 @@
+"""What stands around the accuracy table: how many images were evaluated, and what they can show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tinyml_bench.records import Measurement
+
+Measured = Sequence[Measurement]
+
+
+def images(measured: Measured, workloads: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Say how many images were evaluated: in a title where one number holds for all, else noted."""
+    counts = {workload: _counted(measured, workload) for workload in workloads}
+    told = {text for text in counts.values() if text}
+    if len(told) == 1 and "(" not in (one := told.pop()):
+        return f"{one} test images", []
+    listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
+    return "the test images", [("", f"test images: {listed}")] if listed else []
+
+
+def detectable(measured: Measured, workloads: Sequence[str]) -> str:
+    """Say of each workload how small a drop its images show; empty where it is not known."""
+    told = {name: text for name in workloads if (text := _smallest_drop(measured, name))}
+    if not told:
+        return ""
+    alone = len(workloads) == 1
+    listed = ", ".join(text if alone else f"{name} {text}" for name, text in told.items())
+    return f"smallest drop that shows at 95 % power, in points: {listed}"
+
+
+def _counted(measured: Measured, workload: str) -> str:
+    samples = {
+        one.case.variant: one.predictions.samples
+        for one in measured
+        if one.case.workload == workload and one.predictions is not None
+    }
+    if not samples:
+        return ""
+    usual = Counter(samples.values()).most_common(1)[0][0]
+    others = [f"{name} {count:,}" for name, count in samples.items() if count != usual]
+    return f"{usual:,}" + (f" ({', '.join(others)})" if others else "")
+
+
+def _smallest_drop(measured: Measured, workload: str) -> str:
+    drops = [
+        100 * one.facts["detectable_drop"]
+        for one in measured
+        if one.case.workload == workload and "detectable_drop" in one.facts
+    ]
+    if not drops:
+        return ""
+    low, high = f"{min(drops):.2f}", f"{max(drops):.2f}"
+    return low if low == high else f"{low} to {high}"

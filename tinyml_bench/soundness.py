@@ -1,0 +1,125 @@
+"""What must hold of the predictions whatever their mean is: classes, determinism, no collapse."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyml_bench import paired
+from tinyml_bench.findings import accept
+from tinyml_bench.policy import Policy
+from tinyml_bench.predictions import Predictions
+from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+
+_SAME_RUN = ("model_sha256", "runtime", "cpu", "dataset_sha256", "toolchain")
+
+
+def judge_determinism(measurement: Measurement, baseline: Baseline) -> Finding | None:
+    """Find a model whose output changed although nothing that decides it did.
+
+    Returns
+    -------
+    Finding or None
+        ``None`` where the outputs agree to the bit, or where model, runtime, toolchain, processor
+        or images differ, so that they need not.
+    """
+    here, there = measurement.provenance, baseline.provenance
+    if here is None or not (here.scores_sha256 and there.scores_sha256):
+        return None
+    if any(getattr(here, name) != getattr(there, name) for name in _SAME_RUN):
+        return None
+    new = measurement.predictions
+    if new is None or new.samples != baseline.predictions.samples:
+        return None
+    if here.scores_sha256 == there.scores_sha256:
+        return None
+    flips = len(new.flips(baseline.predictions))
+    return Finding(
+        case=str(measurement.case),
+        metric="case",
+        verdict=Verdict.NONDETERMINISTIC,
+        fails=True,
+        reason="the same model, runtime, toolchain and processor gave other outputs than stored",
+        evidence=(f"{flips} of {new.samples} images are predicted differently",),
+        advice=f"look again: python -m pytest benchmarks/ -k {measurement.case} --tinyml-no-cache",
+    )
+
+
+def judge_collapse(measurement: Measurement) -> Finding | None:
+    """Find a model that answers one class for all, or no better than a constant answer would.
+
+    It needs no baseline: such a model is broken, whatever was stored.
+    """
+    new = measurement.predictions
+    if new is None or new.samples < 2:
+        return None
+    counts = np.bincount(new.labels)
+    majority = float(counts.max() / new.samples)
+    classes = int((counts > 0).sum())
+    if classes < 2:
+        return None
+    reason = _collapse(new, majority, classes)
+    return Finding(
+        case=str(measurement.case),
+        metric="collapse",
+        verdict=Verdict.REGRESSED if reason else Verdict.MATCHED,
+        fails=bool(reason),
+        current=new.accuracy,
+        limit=majority,
+        reason=reason,
+        evidence=_distribution(new) if reason else (),
+    )
+
+
+def judge_recall(measurement: Measurement, baseline: Baseline, policy: Policy) -> Finding | None:
+    """Find the class that lost most, and whether it lost more than is tolerated.
+
+    The class must have lost more than the tolerance *and* by the exact test on its own images, at
+    the level shared among the classes; a class of which nothing is recognised any more needs no
+    test.
+    """
+    new, old = measurement.predictions, baseline.predictions
+    if new is None or not new.samples or not np.array_equal(new.labels, old.labels):
+        return None
+    losses = paired.recall_losses(old, new)
+    tolerance = policy.tolerances["class_recall"]
+    alpha = policy.alpha / len(losses)
+    over = [loss for loss in losses if loss.new < tolerance.limit(loss.old, "higher") - 1e-9]
+    gone = [loss for loss in losses if loss.vanished]
+    proven = gone or [loss for loss in over if loss.p <= alpha]
+    worst = (proven or over or losses)[0]
+    verdict = Verdict.REGRESSED if proven else Verdict.INCONCLUSIVE if over else Verdict.MATCHED
+    return Finding(
+        case=str(measurement.case),
+        metric="class_recall",
+        verdict=verdict,
+        fails=policy.fails(verdict),
+        baseline=worst.old,
+        current=worst.new,
+        limit=tolerance.limit(worst.old, "higher"),
+        reason=f"class {worst.label}" + (", of which nothing is recognised" if gone else ""),
+        evidence=_told(worst, alpha) if over or gone else (),
+        advice=accept(measurement) if proven else "",
+    )
+
+
+def _told(loss: paired.RecallLoss, alpha: float) -> tuple[str, ...]:
+    changed = f"of {loss.size} images {loss.lost} were lost and {loss.won} won"
+    return (f"class {loss.label}: {changed} (p = {loss.p:.2g}, level {alpha:.2g})",)
+
+
+def _collapse(new: Predictions, majority: float, classes: int) -> str:
+    if len(np.unique(new.predicted)) == 1:
+        return f"every image is called class {int(new.predicted[0])}"
+    if new.accuracy <= majority + 1e-12:
+        return (
+            f"no better than always answering the most frequent class "
+            f"({majority:.4f}); chance is {1 / classes:.4f}"
+        )
+    return ""
+
+
+def _distribution(new: Predictions) -> tuple[str, ...]:
+    counts = np.bincount(new.predicted)
+    common = np.argsort(-counts, kind="stable")[:3]
+    shares = ", ".join(f"class {label}: {counts[label] / new.samples:.1%}" for label in common)
+    return (f"most frequent answers: {shares}",)

@@ -1,0 +1,57 @@
+"""Where an interrupted training is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tinyml_bench import machine
+from tinyml_bench.datasets import Split
+from tinyml_bench.folders import cache_folder
+from tinyml_bench.keys import key
+from tinyml_bench.workloads import Training, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The files that one training keeps between its epochs.
+
+    Another recipe, other images, another toolchain or another destination is another training.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    """
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of(
+        cls, workload: Workload, training: Training, splits: Mapping[str, Split], path: Path
+    ) -> State:
+        """Return the state of training `workload` into `path`."""
+        content = {
+            "workload": str(workload),
+            "recipe": {name: str(value) for name, value in asdict(training).items()},
+            "splits": {name: split.sha256 for name, split in splits.items()},
+            "toolchain": machine.toolchain(),
+            "path": str(path.absolute()),
+        }
+        return cls(cache_folder() / "training", key(**content))
+
+    def file(self, phase: str) -> Path:
+        """Return the file of one phase of the training."""
+        return self.folder / f"{self.name}.{phase}.npz"
+
+    @property
+    def found(self) -> bool:
+        """Whether there is anything to go on with."""
+        return any(self.folder.glob(f"{self.name}.*.npz"))
+
+    def remove(self) -> None:
+        """Remove what is no longer needed."""
+        for path in self.folder.glob(f"{self.name}.*.npz"):
+            path.unlink(missing_ok=True)

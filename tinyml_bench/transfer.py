@@ -1,0 +1,99 @@
+"""Training on a frozen ImageNet base: first the head, then the top layers with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyml_bench import activations, checkpoints, imagenet
+from tinyml_bench.activations import Activations
+from tinyml_bench.datasets import Split
+from tinyml_bench.epochs import Best, fit
+from tinyml_bench.errors import UsageError
+from tinyml_bench.models import AVERAGED
+from tinyml_bench.states import State
+from tinyml_bench.variables import weights_of
+from tinyml_bench.workloads import Training
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def fit_on_base(
+    model: Any,
+    training: Training,
+    splits: Mapping[str, Split],
+    console: Console,
+    state: State,
+) -> Best:
+    """Give `model` its base's weights, train it as `training` says, and leave it at its best.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        Of :func:`tinyml_bench.models.make_on_base`.
+    training : Training
+        With a base.
+    splits : mapping of str to Split
+        ``"train"`` and ``"validation"`` are used.
+    console : rich.console.Console
+    state : State
+        Where each phase keeps what it needs to go on.
+
+    Raises
+    ------
+    UsageError
+        The network has no layer of the name ``training.frozen_until``.
+    CacheError, CheckpointError, DataMissingError, DataCorruptError
+        As in what it calls.
+    """
+    base = str(training.base)
+    checkpoints.assign(model, weights_of(model) | imagenet.load(base), Path(base))
+    lower, upper, pooling, head = _cut(model, training)
+    train: Split | Activations = splits["train"]
+    validation: Split | Activations = splits["validation"]
+    if lower is not None:
+        train = activations.compute(lower, splits["train"], training, training.versions, console)
+        validation = activations.compute(lower, splits["validation"], training, 1, console)
+    if training.head_epochs and isinstance(train, Activations):
+        pooled = activations.apply(pooling, train), activations.apply(pooling, validation)
+        best = fit(
+            head, _head_recipe(training), *pooled, console, state=state.file("head"), title="head"
+        )
+        if not training.epochs:
+            return best
+    _freeze(upper, training)
+    return fit(upper, training, train, validation, console, state=state.file("top"))
+
+
+def _head_recipe(training: Training) -> Training:
+    return replace(training, epochs=training.head_epochs, learning_rate=training.head_learning_rate)
+
+
+def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
+    """Return the frozen part, or ``None``, the rest, the rest up to the head, and the head."""
+    from tf_keras import Model
+
+    outputs = {layer.name: layer.output for layer in model.layers}
+    averaged = outputs[AVERAGED]
+    head = Model(averaged, model.output, name="head")
+    name = training.frozen_until
+    if name is None:
+        return None, model, Model(model.input, averaged, name="pooling"), head
+    if name not in outputs:
+        raise UsageError(
+            f"the network has no layer {name!r} to freeze up to; it has {', '.join(outputs)}"
+        )
+    lower = Model(model.input, outputs[name], name=name)
+    upper = Model(outputs[name], model.output, name="upper")
+    return lower, upper, Model(outputs[name], averaged, name="pooling"), head
+
+
+def _freeze(upper: Any, training: Training) -> None:
+    from tf_keras.layers import BatchNormalization
+
+    for layer in upper.layers:
+        if training.frozen_norm and isinstance(layer, BatchNormalization):
+            layer.trainable = False
