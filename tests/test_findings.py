@@ -60,4 +60,6 @@ def test_what_cannot_be_compared_shows_both_values_and_the_reason(fails):
 def test_accepting_is_a_command_for_that_case_alone():
     """Nothing else is rewritten with it."""
     advice = findings.accept(make_measurement())
-    assert advice.endswith(f"python -m pytest benchmarks/ -k {CASE} --baseline-update")
+    assert advice.endswith(
+        f'python -m pytest benchmarks/ -k {CASE} --baseline-update --reason "why"'
+    )

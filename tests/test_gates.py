@@ -122,7 +122,9 @@ def test_a_value_worse_than_the_limit_regresses(name):
     finding = found[name]
     assert finding.verdict is Verdict.REGRESSED
     assert (finding.baseline, finding.current, finding.limit) == (FACTS[name], bad, limit)
-    assert finding.advice.endswith("pytest benchmarks/ -k tiny-cnn-int8 --baseline-update")
+    assert finding.advice.endswith(
+        'pytest benchmarks/ -k tiny-cnn-int8 --baseline-update --reason "why"'
+    )
 
 
 @EVERY_GATE
@@ -168,7 +170,7 @@ def test_lost_images_beyond_tolerance_and_chance_regress(name):
     assert finding.limit == pytest.approx(worst + sign * 0.005)
     assert finding.flipped == tuple(range(100, 120))
     assert finding.evidence[0].startswith("of 1,000 images 20 ")
-    assert finding.advice.endswith("-k tiny-cnn-int8 --baseline-update")
+    assert finding.advice.endswith('-k tiny-cnn-int8 --baseline-update --reason "why"')
 
 
 @EVERY_PAIRED
@@ -406,7 +408,7 @@ def test_a_policy_may_insist_on_latency():
     strict = replace(POLICY, may_be_incomparable=frozenset())
     finding = judged("latency_ratio", policy=strict, provenance={"cpu": "another"})
     assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
-    assert finding.advice.endswith("--baseline-update")
+    assert finding.advice.endswith('--baseline-update --reason "why"')
 
 
 @pytest.mark.parametrize("name", ["size_bytes", "gzip_bytes", "size_reduction", "activation_bytes"])
@@ -424,7 +426,7 @@ def test_other_images_are_incomparable_and_fail(name, position):
     finding = judged(name, provenance=OTHER_IMAGES, **{name: PLANTED[name][position]})
     assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
     assert finding.reason == "the evaluated images or labels are not those of the baseline"
-    assert finding.advice.endswith("--baseline-update")
+    assert finding.advice.endswith('--baseline-update --reason "why"')
 
 
 @OF_IMAGES

@@ -167,7 +167,7 @@ def test_a_class_that_vanishes_regresses_while_accuracy_holds():
     assert (finding.baseline, finding.current, finding.limit) == (0.9, 0.0, 0.85)
     assert finding.reason == "class 3, of which nothing is recognised"
     assert finding.evidence[0].startswith("class 3: of 100 images 90 were lost and 0 won")
-    assert finding.advice.endswith("--baseline-update")
+    assert finding.advice.endswith('--baseline-update --reason "why"')
 
 
 def test_a_rare_class_that_vanishes_needs_no_test():

@@ -59,7 +59,7 @@ class FakeWorkbench:
     def diagnosis(self, case, flipped):
         """Note that it was asked for."""
         self.diagnosed.append((case, flipped))
-        return ("look at layer conv",)
+        return "conv", ("look at layer conv",)
 
     def shutdown(self, wait, cancel_futures):
         """Note that the workers were stopped as they should be."""

@@ -30,8 +30,19 @@ def images(metric: str, pairs: Discordance) -> Iterator[str]:
     lost, won = _SIDES[metric]
     yield (
         f"of {pairs.samples:,} images {len(pairs.lost)} {lost}, {len(pairs.won)} {won} "
-        f"(p = {pairs.p:.2g})"
+        f"({chance(pairs.p)})"
     )
+
+
+def chance(p: float) -> str:
+    """Show a p-value.
+
+    Examples
+    --------
+    >>> chance(0.0312), chance(0.0)
+    ('p = 0.031', 'p < 1e-300')
+    """
+    return f"p = {p:.2g}" if p >= 1e-300 else "p < 1e-300"
 
 
 def changes(old: Provenance, new: Provenance) -> Iterator[str]:

@@ -78,7 +78,7 @@ def accept(measurement: Measurement) -> str:
     """Return the command that stores what was measured."""
     return (
         f"if the change is wanted: "
-        f"python -m pytest benchmarks/ -k {measurement.case} --baseline-update"
+        f'python -m pytest benchmarks/ -k {measurement.case} --baseline-update --reason "why"'
     )
 
 

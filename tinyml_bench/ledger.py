@@ -31,7 +31,7 @@ def diff(run: Run, project: Project, width: int) -> str:
     """
     suite = Suite(project, Options())
     measured = {measurement.case: measurement for measurement in run.measurements}
-    policy = replace(project.policy, tests=suite._tests())
+    policy = replace(project.policy, tests=suite.paired_tests())
     findings = [
         finding
         for case in measured

@@ -145,8 +145,8 @@ class Workbench:
         """Return the workload that `case` belongs to."""
         return WORKLOADS[case.workload]
 
-    def diagnosis(self, case: CaseId, positions: tuple[int, ...]) -> tuple[str, ...]:
-        """Say which layers of a converted case to look at, in a few lines; asked once a case.
+    def diagnosis(self, case: CaseId, positions: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
+        """Name the layer of a converted case to look at, and say why; asked once a case.
 
         Parameters
         ----------
@@ -155,9 +155,9 @@ class Workbench:
         """
         workload = self.workload(case)
 
-        def ask() -> tuple[str, ...]:
+        def ask() -> tuple[str, tuple[str, ...]]:
             sibling = self._model_file(replace(case, variant=SIBLING)).path
-            lines: tuple[str, ...] = self._run(
+            told: tuple[str, tuple[str, ...]] = self._run(
                 tasks.diagnose,
                 workload,
                 _images(workload),
@@ -165,12 +165,12 @@ class Workbench:
                 self._model_file(case).path,
                 positions,
             )
-            return lines
+            return told
 
         try:
-            found: tuple[str, ...] = self._once.get(("diagnosis", case), ask)
+            found: tuple[str, tuple[str, ...]] = self._once.get(("diagnosis", case), ask)
         except Exception as error:  # noqa: BLE001 - it must not hide the failure that it explains
-            return (f"no layer can be named: {failure(error)[0]}",)
+            return "", (f"no layer can be named: {failure(error)[0]}",)
         return found
 
     def image_name(self, case: CaseId, position: int) -> str:

@@ -216,6 +216,8 @@ class Finding:
         The next command to run.
     flipped : tuple of int
         Positions, in the evaluation order, of the images that tell against the case.
+    layer : str
+        The layer to look at first; empty where none can be named.
     """
 
     case: str
@@ -229,6 +231,7 @@ class Finding:
     evidence: tuple[str, ...] = ()
     advice: str = ""
     flipped: tuple[int, ...] = ()
+    layer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

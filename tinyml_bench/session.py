@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 # pytest's own status 1 means that a test failed; this one that nothing is known.
 _UNUSABLE = 2
 
-_JUDGED = {Verdict.MATCHED, Verdict.REGRESSED, Verdict.IMPROVED}
+_JUDGED = {
+    Verdict.MATCHED,
+    Verdict.REGRESSED,
+    Verdict.IMPROVED,
+    Verdict.INCONCLUSIVE,
+    Verdict.NONDETERMINISTIC,
+}
 
 _FINDINGS = pytest.StashKey[list[Finding]]()
 _CASE = pytest.StashKey[CaseId]()

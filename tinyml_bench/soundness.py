@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyml_bench import paired
+from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
@@ -104,7 +105,7 @@ def judge_recall(measurement: Measurement, baseline: Baseline, policy: Policy) -
 
 def _told(loss: paired.RecallLoss, alpha: float) -> tuple[str, ...]:
     changed = f"of {loss.size} images {loss.lost} were lost and {loss.won} won"
-    return (f"class {loss.label}: {changed} (p = {loss.p:.2g}, level {alpha:.2g})",)
+    return (f"class {loss.label}: {changed} ({chance(loss.p)}, level {alpha:.2g})",)
 
 
 def _collapse(new: Predictions, majority: float, classes: int) -> str:

@@ -162,9 +162,9 @@ class Suite:
 
     def _policy(self) -> Policy:
         """Return the project's policy, its level shared among all paired tests."""
-        return replace(self.project.policy, tests=self._tests())
+        return replace(self.project.policy, tests=self.paired_tests())
 
-    def _tests(self) -> int:
+    def paired_tests(self) -> int:
         """Count the paired tests of the whole matrix, whatever part of it is selected now."""
         return max(1, _TESTS_A_CASE * len(self.cases()))
 
@@ -174,8 +174,8 @@ class Suite:
         worse = finding.verdict is Verdict.REGRESSED and finding.metric in _ABOUT_ANSWERS
         if not (worse and quantized and finding.fails):
             return finding
-        lines = self.workbench.diagnosis(case, finding.flipped)
-        return replace(finding, evidence=(*finding.evidence, *lines))
+        layer, lines = self.workbench.diagnosis(case, finding.flipped)
+        return replace(finding, layer=layer, evidence=(*finding.evidence, *lines))
 
     def _with_images(self, case: CaseId, finding: Finding) -> Finding:
         """Name the images behind a finding as the dataset names them."""

@@ -159,8 +159,8 @@ def evaluate_reference(workload: Workload, images: Images, stretch: tuple[int, i
 
 def diagnose(
     workload: Workload, images: Images, float_file: Path, file: Path, positions: tuple[int, ...]
-) -> tuple[str, ...]:
-    """Say in a few lines which layers of a quantized file to look at.
+) -> tuple[str, tuple[str, ...]]:
+    """Name the layer of a quantized file to look at first, and say in a few lines why.
 
     Parameters
     ----------
@@ -173,7 +173,9 @@ def diagnose(
     chosen = pixels[list(positions)[: layers.MOST_IMAGES]] if positions else pixels[:4]
     names = [layer.name for layer in _model(workload).submodules if hasattr(layer, "count_params")]
     found = layers.diagnose(float_file, file, chosen, names)
-    return layers.evidence(found.suspects) or (f"no layer can be named: {found.reason}",)
+    if not found.suspects:
+        return "", (f"no layer can be named: {found.reason}",)
+    return found.suspects[0].layer, layers.evidence(found.suspects)
 
 
 def keras_function(model: Any) -> Any:

@@ -24,6 +24,8 @@ def sentence(finding: Finding) -> str:
     --------
     >>> sentence(Finding("a-b-int8", "accuracy", Verdict.REGRESSED, True, 0.9231, 0.841, 0.9181))
     'a-b-int8 accuracy: 0.9231 -> 0.8410, limit 0.9181'
+    >>> sentence(Finding("a-b-int8", "collapse", Verdict.REGRESSED, True, None, 0.1, layer="conv"))
+    'a-b-int8 collapse: 0.1000; look at layer conv'
     >>> sentence(Finding("a-b-int8", "class_recall", Verdict.REGRESSED, True, 0.91, 0.02, 0.86,
     ...                  reason="class 3"))
     'a-b-int8 class_recall (class 3): 0.9100 -> 0.0200, limit 0.8600'
@@ -39,7 +41,8 @@ def sentence(finding: Finding) -> str:
         return f"{_subject(finding)}: incomparable, {reason}"
     if finding.verdict in (Verdict.MISSING, Verdict.UNUSED):
         return f"{_subject(finding)}: {reason}"
-    return f"{_subject(finding)}: {_comparison(finding, reason)}"
+    look = f"; look at layer {finding.layer}" if finding.layer else ""
+    return f"{_subject(finding)}: {_comparison(finding, reason)}{look}"
 
 
 def failure(findings: Sequence[Finding]) -> str:

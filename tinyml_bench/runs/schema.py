@@ -158,6 +158,7 @@ def finding_from_json(mapping: object, where: str = "finding") -> Finding:
             _checked(position, int, f"{where}.flipped")
             for position in _field(entry, "flipped", list, where)
         ),
+        layer=_field(entry, "layer", str, where),
     )
 
 
