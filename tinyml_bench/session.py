@@ -254,8 +254,10 @@ class SessionHooks:
         cases = {str(case) for case in self.suite.cases()}
         self._findings += deviations.gone(known, self._findings, cases, complete=complete)
         if complete:
+            stored = baselines.stored_cases(self.suite.folder)
+            chosen = {str(case) for case in self.suite.chosen(" ".join(self._asked()))}
             self._findings += self.suite.unused_baselines()
-            self._findings += self._use.unused(baselines.stored_cases(self.suite.folder), cases)
+            self._findings += self._use.unused(stored, chosen)
 
     def _deviating(self) -> list[str]:
         known = self.project.deviations

@@ -24,7 +24,9 @@ def test_lost_accuracy_fails_and_the_first_line_says_it_all(toy_project):
     toy_project.change("int8", wrong=25)
     outcome = toy_project.run()
     assert outcome.ret == 1
-    assert first_failure_line(outcome) == "toy-net-int8 accuracy: 0.9000 -> 0.7500, limit 0.8950"
+    assert first_failure_line(outcome) == (
+        "toy-net-int8 accuracy: 0.9000 -> 0.7500, limit 0.8950; look at layer conv"
+    )
     outcome.stdout.fnmatch_lines(
         [
             "    of 100 images 15 were right and are wrong now, 0 were wrong and are right now*",
@@ -75,7 +77,7 @@ def test_a_collapse_fails_without_a_baseline(toy_project):
     outcome.stdout.fnmatch_lines(
         [
             "toy-net-int8: no baseline is stored",
-            "toy-net-int8 collapse: accuracy 0.5000, limit 0.5000: every image is called class 1",
+            "toy-net-int8 collapse: accuracy 0.5000, limit 0.5000: every image is called class 1*",
         ]
     )
 
@@ -90,7 +92,7 @@ def test_a_class_that_vanishes_fails_with_its_number(toy_project):
     outcome.assert_outcomes(passed=2, failed=1)
     assert first_failure_line(outcome) == (
         "toy-net-int8 class_recall (class 0, of which nothing is recognised): "
-        "0.9000 -> 0.0000, limit 0.8500"
+        "0.9000 -> 0.0000, limit 0.8500; look at layer conv"
     )
 
 

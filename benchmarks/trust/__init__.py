@@ -1,0 +1,1 @@
+"""Proof that the gates can be trusted: planted faults, null runs and power, with figures."""

@@ -1,0 +1,156 @@
+"""A project whose measurements are made up, for faults of a whole run: pytest in a second."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+# Takes the place of the workbench; `facts.json` and `trouble.json` change single variants.
+_CONFTEST = """
+import json
+from pathlib import Path
+
+import numpy as np
+import tinyml_bench.suite
+import tinyml_bench.timing
+from tinyml_bench import Split, dataset, workload
+from tinyml_bench.errors import DataMissingError
+from tinyml_bench.predictions import Predictions
+from tinyml_bench.records import Crash, Measurement, Provenance
+
+LABELS = np.arange(1000) % 2
+
+
+@dataset("toy", class_names=("no", "yes"), replace=True)
+def toy(split):
+    return Split(split, np.zeros((1000, 2, 2, 1), np.uint8), LABELS, tuple(map(str, range(1000))))
+
+
+@workload("toy-net", variants=("tf", "float32", "int8"), replace=True)
+def toy_net():
+    raise AssertionError("the made-up workbench builds no network")
+
+
+def read(name):
+    path = Path(name)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+class Nothing:
+    warnings = ()
+
+    def shutdown(self, wait=True, cancel_futures=False):
+        pass
+
+
+class MadeUpWorkbench:
+    executor = cache = Nothing()
+
+    def __init__(self, options):
+        self.samples = options.samples or 1000
+
+    def measure_all(self, cases):
+        for case in cases:
+            yield case, None
+
+    def image_name(self, case, position):
+        return str(position)
+
+    def diagnosis(self, case, positions):
+        return "", ()
+
+    def measure(self, case):
+        if read("trouble.json").get(case.variant) == "missing":
+            raise DataMissingError("toy is in none of the places tried")
+        wrong = read("facts.json").get(case.variant, {}).get("wrong", 100)
+        predicted = LABELS.copy()
+        predicted[:wrong] = 1 - predicted[:wrong]
+        predictions = Predictions.from_labels(predicted, LABELS).prefix(self.samples)
+        facts = {"accuracy": predictions.accuracy, "size_bytes": 1000}
+        provenance = Provenance({"python": "3"}, "made up", "made up", "data", "weights")
+        return Measurement(case, provenance, facts, predictions)
+
+
+tinyml_bench.suite._make_workbench = MadeUpWorkbench
+"""
+
+_TESTS = """
+def test_accuracy(tinyml_case):
+    tinyml_case.must_hold("accuracy")
+
+def test_size(tinyml_case):
+    tinyml_case.must_hold("size_bytes")
+"""
+
+
+_lock = threading.Lock()
+_texts: dict[str, str] = {}
+
+
+def _stored_texts(folder: Path) -> dict[str, str]:
+    """Return the baselines by variant, made by a run when first asked for."""
+    with _lock:
+        if not _texts:
+            model = Toy(folder)
+            model.store()
+            _texts.update((v, model.baseline(v).read_text()) for v in ("tf", "float32", "int8"))
+        return _texts
+
+
+class Toy:
+    """A folder with a made-up workload of three cases, and runs of pytest on it.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("conftest.py", _CONFTEST)
+        self.write("test_gates.py", _TESTS)
+        self.write("pyproject.toml", "")
+
+    @classmethod
+    def stored(cls, folder: Path) -> Toy:
+        """Return a toy in `folder` with the baselines of all its cases."""
+        toy = cls(folder)
+        for variant, text in _stored_texts(folder).items():
+            path = toy.baseline(variant)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return toy
+
+    def write(self, name: str, text: str) -> None:
+        """Write one file."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def set(self, name: str, **variants: Any) -> None:
+        """Write ``facts.json`` or ``trouble.json``."""
+        self.write(name, json.dumps(variants))
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run pytest; returns its exit status and all that it printed."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=self.folder, env=environment | {"COLUMNS": "200"}, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    def store(self) -> None:
+        """Store the baselines of all cases."""
+        status, output = self.run("--baseline-update-new")
+        if status:
+            raise RuntimeError(f"the toy's baselines could not be stored:\n{output}")
+
+    def baseline(self, variant: str) -> Path:
+        """Return where the baseline of a variant is."""
+        return self.folder / "baselines" / "toy-net" / f"{variant}.json"

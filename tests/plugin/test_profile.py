@@ -1,0 +1,46 @@
+"""The option ``--tinyml-profile``: what a fresh machine runs, and everything."""
+
+
+def add_full_workload(project):
+    """Register a second workload of three cases, for the full profile only."""
+    conftest = project.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text()
+        + """
+
+@workload("toy-large", variants=("tf", "float32", "int8"), profile="full", replace=True)
+def toy_large():
+    raise AssertionError("the made-up workbench builds no network")
+"""
+    )
+
+
+def test_the_quick_profile_leaves_out_what_is_registered_for_the_full_one(toy_project):
+    """Three of six cases are judged, by default."""
+    add_full_workload(toy_project)
+    outcome = toy_project.run("--collect-only", "-q")
+    outcome.stdout.no_fnmatch_line("*toy-large*")
+    outcome.stdout.fnmatch_lines(["*toy-net-int8*"])
+
+
+def test_the_full_profile_judges_all(toy_project):
+    """And the quick one finds the stored baselines of the others no fault."""
+    add_full_workload(toy_project)
+    assert toy_project.run("--tinyml-profile", "full", "--baseline-update-new").ret == 0
+    assert (toy_project.path / "baselines" / "toy-large" / "int8.json").is_file()
+    assert toy_project.run("--tinyml-profile", "full").ret == 0
+    assert toy_project.run().ret == 0
+
+
+def test_a_workload_asked_for_by_name_is_judged_in_either(toy_project):
+    """Whoever names it wants it."""
+    add_full_workload(toy_project)
+    outcome = toy_project.run("--collect-only", "-q", "-k", "toy-large-int8")
+    outcome.stdout.fnmatch_lines(["*toy-large-int8*"])
+
+
+def test_an_unknown_profile_lists_the_known_ones(toy_project):
+    """Pytest's own usage error."""
+    outcome = toy_project.run("--tinyml-profile", "fast")
+    assert outcome.ret == 4
+    outcome.stderr.fnmatch_lines(["*'quick', 'full'*"])
