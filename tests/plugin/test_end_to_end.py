@@ -187,6 +187,7 @@ def test_a_case_that_dies_or_hangs_fails_alone(shade, trouble):
     assert words in output
     assert "9 passed" in output
     assert "3 failed" in output
+    assert "error" not in output.splitlines()[-1]
 
 
 def test_a_second_run_is_warm_and_changes_nothing(shade):
