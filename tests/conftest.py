@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -12,6 +13,11 @@ import numpy as np
 import pytest
 
 from tinyml_bench.chatter import import_tensorflow, silenced
+
+# A shell that starts the tests in the background has SIGINT ignored, and children inherit that: the
+# tests that interrupt a child need it as in a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ConvertedModel = Callable[[str], bytes]
 

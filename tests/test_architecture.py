@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -259,7 +258,10 @@ def users_of(root: Path, name: str) -> set[str]:
 
 def loaded_by(modules: Iterable[str], *folders: Path) -> set[str]:
     """Import `modules` in a fresh interpreter; returns the names of all that this loaded."""
-    code = "import sys\n" + "".join(f"import {name}\n" for name in modules)
+    first = list(map(str, folders))
+    code = f"import sys\nsys.path[:0] = {first!r}\n" + "".join(
+        f"import {name}\n" for name in modules
+    )
     done = subprocess.run(
         [sys.executable, "-c", code + "print(*sys.modules, sep='\\n')"],
         capture_output=True,
@@ -267,7 +269,6 @@ def loaded_by(modules: Iterable[str], *folders: Path) -> set[str]:
         check=False,
         timeout=120,
         cwd=PACKAGE.parent,  # the package under test, not one that the current folder offers
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())

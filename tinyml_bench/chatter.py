@@ -170,7 +170,8 @@ def import_tensorflow() -> Any:
         TensorFlow is not installed; the message says how to get it.
     """
     if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+        # Another thread may be half way through the import: this waits for its end.
+        return importlib.import_module("tensorflow")
     quiet_tensorflow()
     with silenced(stdout=False):  # the terminal may show progress meanwhile
         try:
