@@ -138,8 +138,9 @@ class Workbench:
         return measurement
 
     def model_file(self, case: CaseId) -> ModelFile:
-        """Return the converted model of a case that is not the reference."""
-        return self._model_file(case)
+        """Return the converted model of a case that is not the reference, converted once."""
+        made: ModelFile = self._once.get(("model", case), lambda: self._convert(case))
+        return made
 
     def workload(self, case: CaseId) -> Workload:
         """Return the workload that `case` belongs to."""
@@ -156,13 +157,13 @@ class Workbench:
         workload = self.workload(case)
 
         def ask() -> tuple[str, tuple[str, ...]]:
-            sibling = self._model_file(replace(case, variant=SIBLING)).path
+            sibling = self.model_file(replace(case, variant=SIBLING)).path
             told: tuple[str, tuple[str, ...]] = self._run(
                 tasks.diagnose,
                 workload,
                 _images(workload),
                 sibling,
-                self._model_file(case).path,
+                self.model_file(case).path,
                 positions,
             )
             return told
@@ -214,7 +215,7 @@ class Workbench:
         )
 
     def _inside(self, case: CaseId) -> tuple[Structure, dict[str, float]]:
-        model = read_model(self._model_file(case).path)
+        model = read_model(self.model_file(case).path)
         read = structure.read(model)
         return read, {
             "int8_share": round(read.int8_share, 6),
@@ -232,7 +233,7 @@ class Workbench:
             dataset_sha256=description.test_sha256,
             checkpoint_sha256=description.checkpoint_sha256,
             model_sha256=(
-                description.network_sha256 if reference else self._model_file(case).sha256
+                description.network_sha256 if reference else self.model_file(case).sha256
             ),
             scores_sha256=evaluation.scores_sha256,
         )
@@ -266,7 +267,7 @@ class Workbench:
                 "size_bytes": description.keras_bytes,
                 "gzip_bytes": description.keras_gzip_bytes,
             }
-        mine = self._model_file(case)
+        mine = self.model_file(case)
         sizes: dict[str, float] = {
             "size_bytes": mine.size_bytes,
             "gzip_bytes": mine.gzip_bytes,
@@ -276,7 +277,7 @@ class Workbench:
             ),
         }
         try:
-            sibling = self._model_file(replace(case, variant=SIBLING))
+            sibling = self.model_file(replace(case, variant=SIBLING))
         except Exception:  # noqa: BLE001 - its own row says what happened to it
             return sizes
         return sizes | {"size_reduction": _saved(mine.size_bytes, sibling.size_bytes)}
@@ -290,10 +291,6 @@ class Workbench:
             lambda: self._run(tasks.describe, workload, _images(workload)),
         )
         return described
-
-    def _model_file(self, case: CaseId) -> ModelFile:
-        made: ModelFile = self._once.get(("model", case), lambda: self._convert(case))
-        return made
 
     def _convert(self, case: CaseId) -> ModelFile:
         workload, recipe = self.workload(case), VARIANTS[case.variant]
@@ -318,7 +315,7 @@ class Workbench:
 
     def _evaluate(self, case: CaseId, description: Description) -> Evaluation:
         reference = VARIANTS[case.variant].is_reference
-        model = description.network_sha256 if reference else self._model_file(case).sha256
+        model = description.network_sha256 if reference else self.model_file(case).sha256
         samples = min(self.samples or description.test_samples, description.test_samples)
         name = key(
             model=model,
@@ -359,7 +356,7 @@ class Workbench:
                 (tasks.evaluate_reference, workload, images, stretch) for stretch in stretches
             ]
         else:
-            path = self._model_file(case).path
+            path = self.model_file(case).path
             calls = [(tasks.evaluate, path, images, stretch, self.runtime) for stretch in stretches]
         futures = [self.executor.submit(*call) for call in calls]
         try:
