@@ -198,7 +198,7 @@ def test_the_command_fails_only_where_the_new_model_is_slower(monkeypatch, capsy
 def test_the_command_prints_json(monkeypatch, capsys):
     """All of it, for programs."""
     answering(monkeypatch, "slower")
-    assert cli.main(["ab", "a", "b", "--json"]) == 1
+    assert cli.main(["ab", "a.tflite", "b.tflite", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "slower"
 
 

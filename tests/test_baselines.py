@@ -28,6 +28,7 @@ from making import (
 from tinyml_bench import baselines
 from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.baselines import history, schema
+from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.predictions import pack
 from tinyml_bench.records import Crash, Verdict
@@ -622,6 +623,199 @@ def test_what_was_created_matches_in_the_next_run(tmp_path):
     assert stored.provenance == make_provenance()
     assert stored.predictions.flips(make_predictions()).size == 0
     assert len(pack(stored.predictions.predicted)) < 1000
+
+
+# -- what a device meets --------------------------------------------------------------------------
+
+ARENA = {"arena_bytes": 50_000, "arena_activation_bytes": 40_000, "arena_persistent_bytes": 10_000}
+CYCLES = {"npu_cycles": 1_000_000, "npu_sram_bytes": 60_000, "npu_flash_bytes": 200_000}
+MICRO = Micro(images=8, version="0.1")
+NPU = Npu("ethos-u55-128", "", ("SOFTMAX (softmax)",), 9, 5e8, "4.2")
+ON_CPU, ON_MICRO = Difference("xnnpack", "reference", 0, 1), Difference("reference", "micro", 0, 0)
+PARITY = Parity(8, (ON_CPU, ON_MICRO))
+WITHOUT_MICRO = Parity(8, (ON_CPU,), {"micro": "tflite-micro is not installed"})
+FULL = Deployment(MICRO, NPU, PARITY)
+DEVICE_FACTS = {**ARENA, **CYCLES}
+
+
+def deployed(deployment=FULL, facts=DEVICE_FACTS, **changes):
+    """Make a measurement that met a device."""
+    return replace(make_measurement(**facts, **changes), deployment=deployment)
+
+
+def store_deployed(folder, deployment=FULL, facts=DEVICE_FACTS):
+    """Store the baseline of such a measurement."""
+    baseline = replace(make_baseline(**facts), deployment=deployment)
+    return store(folder, baselines.render(baseline))
+
+
+@pytest.mark.parametrize("deployment", [FULL, Deployment(npu=NPU), Deployment(parity=PARITY)])
+def test_a_deployment_comes_back_as_it_was_stored(deployment):
+    """Rendering it again gives the same bytes."""
+    text = baselines.render(replace(make_baseline(), deployment=deployment))
+    again = baselines.parse(text, CASE, "x")
+    assert again.deployment == deployment
+    assert baselines.render(again) == text
+
+
+def test_a_baseline_without_deployment_has_no_word_of_it():
+    """Files of before are written as they were."""
+    assert "deployment" not in TEXT
+    assert baselines.parse(TEXT, CASE, "x").deployment is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "'deployment' is None, expected dict"),
+        ({"micro": {}}, r"'deployment' holds 'micro' with \[\]"),
+    ],
+)
+def test_a_damaged_deployment_is_named_with_its_line(value, words):
+    """What is null was edited by hand: nobody writes that."""
+    text = edited(lambda document: document.update(deployment=value))
+    line = line_of(text, '"deployment"')
+    assert re.search(rf"line {line}: {words}", refused(text))
+
+
+def test_a_deployment_that_is_not_finite_cannot_be_stored(tmp_path):
+    """The update says of which case and writes nothing."""
+    broken = Deployment(parity=Parity(8, (replace(ON_CPU, steps=math.nan),)))
+    with pytest.raises(BaselineError, match="tiny-cnn-int8: its deployment holds nan"):
+        baselines.update(tmp_path, deployed(broken), [], rewrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_changed_on_a_device_is_a_change(tmp_path):
+    """Though no figure is another; the new state is stored."""
+    store_deployed(tmp_path)
+    fewer = replace(FULL, npu=replace(NPU, on_cpu=()))
+    assert baselines.update(tmp_path, deployed(fewer), [], rewrite=True).facts == ()
+    assert baselines.read(tmp_path, CASE).deployment == fewer
+    assert baselines.update(tmp_path, deployed(fewer), [], rewrite=True) is None
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_newer_versions_and_other_reasons_alone_are_no_change(tmp_path, rewrite):
+    """Every machine would else rewrite every file."""
+    path = store_deployed(tmp_path)
+    newer = Deployment(
+        replace(MICRO, version="9"), replace(NPU, version="9"), replace(PARITY, absent={"x": "y"})
+    )
+    assert baselines.update(tmp_path, deployed(newer), [], rewrite=rewrite) is None
+    assert path.stat().st_mtime == 1
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+@pytest.mark.parametrize(
+    ("deployment", "facts"),
+    [
+        (None, {}),
+        (Deployment(parity=WITHOUT_MICRO), {}),
+        (Deployment(npu=NPU, parity=WITHOUT_MICRO), CYCLES),
+        (Deployment(micro=MICRO, parity=PARITY), ARENA),
+    ],
+)
+def test_what_this_run_could_not_measure_is_kept(tmp_path, rewrite, deployment, facts):
+    """Updating where an extra is not installed loses neither facts, parts nor pairs of kernels."""
+    path = store_deployed(tmp_path)
+    text = path.read_text()
+    assert baselines.update(tmp_path, deployed(deployment, facts), [], rewrite=rewrite) is None
+    smaller = deployed(deployment, facts, size_bytes=100_000)
+    change = baselines.update(tmp_path, smaller, [], rewrite=rewrite)
+    stored = baselines.read(tmp_path, CASE)
+    assert (stored.deployment, {**stored.facts, "size_bytes": 200_000}) == (
+        FULL,
+        {**FACTS, **DEVICE_FACTS},
+    )
+    assert (change is not None) == rewrite == (path.read_text() != text)
+
+
+def test_what_was_measured_and_has_no_figure_is_dropped(tmp_path):
+    """A model that no longer runs there needs no arena, and is compared with no kernels of it."""
+    store_deployed(tmp_path)
+    gone = Deployment(Micro("no kernel for IF", ("IF",)), NPU, WITHOUT_MICRO)
+    change = baselines.update(tmp_path, deployed(gone, CYCLES), [], rewrite=True)
+    assert {name for name, _, _ in change.facts} == set(ARENA)
+    assert baselines.read(tmp_path, CASE).deployment == gone
+
+
+def test_agreement_on_another_processor_is_not_kept_as_this_one_s(tmp_path):
+    """The file states one processor for all; reference and Micro compute the same everywhere."""
+    store_deployed(tmp_path)
+    elsewhere = deployed(Deployment(), {}, provenance={"cpu": "another"})
+    baselines.update(tmp_path, elsewhere, [], rewrite=True)
+    assert baselines.read(tmp_path, CASE).deployment.parity == replace(
+        PARITY, differences=(ON_MICRO,)
+    )
+
+
+def test_flips_are_those_of_the_pairs_that_are_kept_too(tmp_path):
+    """A run without Micro knows of fewer pairs; the figure goes with what the file holds."""
+    apart = Parity(8, (ON_CPU, replace(ON_MICRO, flips=3)))
+    store_deployed(tmp_path, Deployment(MICRO, None, apart), {**ARENA, "parity_flips": 3})
+    fewer = deployed(Deployment(parity=WITHOUT_MICRO), {"parity_flips": 0})
+    assert baselines.update(tmp_path, fewer, [], rewrite=True) is None
+
+
+@pytest.mark.parametrize("images", [Parity(9, (ON_CPU,)), Parity(9)])
+def test_pairs_of_other_images_replace_all(tmp_path, images):
+    """Differences on eight images and on nine do not stand in one table."""
+    store_deployed(tmp_path)
+    baselines.update(tmp_path, deployed(Deployment(parity=images), {}), [], rewrite=True)
+    assert baselines.read(tmp_path, CASE).deployment.parity == images
+
+
+def test_without_rewriting_a_missing_part_is_added(tmp_path):
+    """With its facts; what is stored stays, changed or not."""
+    stored = Deployment(npu=NPU, parity=WITHOUT_MICRO)
+    store_deployed(tmp_path, stored, CYCLES)
+    worse = replace(FULL, npu=replace(NPU, on_cpu=("CONV_2D (a)",)))
+    change = baselines.update(
+        tmp_path, deployed(worse, {**ARENA, **CYCLES, "npu_cycles": 9e9}), [], rewrite=False
+    )
+    assert {name for name, _, _ in change.facts} == set(ARENA)
+    assert baselines.read(tmp_path, CASE).deployment == FULL
+    assert baselines.read(tmp_path, CASE).facts == {**FACTS, **DEVICE_FACTS}
+
+
+def test_without_rewriting_an_arena_does_not_stand_beside_a_model_that_does_not_run(tmp_path):
+    """That it runs by now is a change, and no missing figure."""
+    path = store_deployed(tmp_path, Deployment(Micro("no kernel for IF", ("IF",))), {})
+    now = deployed(Deployment(MICRO), ARENA)
+    assert baselines.update(tmp_path, now, [], rewrite=False) is None
+    assert path.stat().st_mtime == 1
+
+
+def test_a_part_of_other_weights_is_not_added(tmp_path):
+    """As with figures: the message names the part and the way out."""
+    store(tmp_path)
+    other = deployed(Deployment(Micro("x")), {}, provenance={"checkpoint_sha256": "f" * 64})
+    with pytest.raises(BaselineError, match=r"micro cannot be added.*--baseline-update$"):
+        baselines.update(tmp_path, other, [], rewrite=False)
+
+
+def test_pairs_from_another_processor_are_not_added(tmp_path):
+    """Those that compute the same everywhere are."""
+    store(tmp_path)
+    elsewhere = deployed(Deployment(parity=PARITY), {}, provenance={"cpu": "another"})
+    baselines.update(tmp_path, elsewhere, [], rewrite=False)
+    stored = baselines.read(tmp_path, CASE).deployment
+    assert stored == Deployment(parity=replace(PARITY, differences=(ON_MICRO,)))
+    assert baselines.update(tmp_path, elsewhere, [], rewrite=False) is None
+
+
+@pytest.mark.parametrize("metric", ["micro", "npu", "parity", "budget"])
+def test_a_worse_deployment_needs_a_reason(tmp_path, metric):
+    """As a worse figure does; the message names the gate."""
+    path = store_deployed(tmp_path)
+    worse = deployed(replace(FULL, npu=replace(NPU, on_cpu=("CONV_2D (a)",))))
+    finding = make_finding(metric, Verdict.REGRESSED, reason="runs -> lacks IF")
+    with pytest.raises(BaselineError, match=rf"not updated, {metric} got worse"):
+        baselines.update(tmp_path, worse, [finding], rewrite=True)
+    assert path.stat().st_mtime == 1
+    assert baselines.update(tmp_path, worse, [finding], rewrite=True, reason="wanted")
+    assert baselines.read_stored(tmp_path, CASE).history[-1].reason == "wanted"
 
 
 # -- history --------------------------------------------------------------------------------------

@@ -47,10 +47,26 @@ def test_it_is_of_the_first_from_the_second():
 @pytest.mark.parametrize("shift", [0.0, -30.0, 500.0])
 def test_logits_are_turned_into_probabilities(shift):
     """Their softmax counts, so a constant added to a row, however large, changes nothing."""
+    wanted = mean_divergence(rows(4), rows(3))
+    logits = [np.log(rows(seed)) + np.float32(shift) for seed in (4, 3)]
+    assert mean_divergence(*logits) == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, -30.0, 500.0])
+def test_logits_in_place_of_probabilities_have_drifted_as_far_as_can_be(shift):
+    """A variant that lost its softmax answers the same and is worth nothing as a probability."""
     logits = np.log(rows(3)) + np.float32(shift)
-    assert mean_divergence(rows(4), logits) == pytest.approx(
-        mean_divergence(rows(4), rows(3)), abs=1e-4
-    )
+    assert (logits.argmax(axis=1) == rows(3).argmax(axis=1)).all()
+    assert mean_divergence(rows(3), logits) == pytest.approx(math.log(1024))
+
+
+def test_what_rounding_leaves_of_many_small_probabilities_is_no_logit():
+    """Of a thousand classes an int8 output has most at zero, and its sum is far below 1."""
+    many = np.full((5, 1000), 0.5 / 999, np.float32)
+    many[:, 7] = 0.5
+    rounded = (np.round(many * 256) / 256).astype(np.float32)
+    assert rounded.sum(axis=1).max() < 0.6
+    assert mean_divergence(many, rounded) < 0.5
 
 
 def test_an_integer_output_s_rounding_is_no_logit():

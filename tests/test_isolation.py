@@ -165,6 +165,21 @@ def test_an_exception_that_cannot_travel_is_told(executor, make):
     assert "in fail" in str(error.__cause__)
 
 
+def test_of_an_exception_of_a_library_not_imported_here_the_text_arrives(executor, monkeypatch):
+    """The parent imports nothing to tell it; the first line is the cause, the rest follows."""
+
+    def fail() -> None:
+        import wave
+
+        raise wave.Error("no such node\nin the second graph")
+
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    error = executor.submit(fail).exception()
+    assert type(error) is TaskError
+    assert failure(error) == ("Error: no such node", ("in the second graph",))
+    assert "wave" not in sys.modules
+
+
 def test_an_exception_that_takes_no_attributes_is_delivered(executor):
     """An exception without room for the native lines arrives without them."""
     error = executor.submit(fail_loudly, FrozenError("cold")).exception()

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tinyml_bench.deployment_gate import PART_OF
 from tinyml_bench.errors import UsageError
+from tinyml_bench.gates import GATED
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import Verdict
 
@@ -43,6 +45,22 @@ def test_the_limit_is_worse_than_the_baseline_by_the_tolerance(tolerance, baseli
 def test_the_gain_is_better_than_the_baseline_by_the_tolerance(tolerance, baseline, better, gain):
     """What may double has improved where it halved."""
     assert tolerance.gain(baseline, better) == gain
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "better", "gain"),
+    [
+        (Tolerance(notable=0.01), "lower", 99),
+        (Tolerance(notable=0.01), "higher", 101),
+        (Tolerance(absolute=2, notable=0.01), "lower", 97),
+        (Tolerance(relative=0.25, notable=0.01), "lower", 80),
+        (Tolerance(relative=0.005, notable=0.01), "higher", 101),
+    ],
+)
+def test_a_gain_may_have_to_be_larger_than_what_is_tolerated(tolerance, better, gain):
+    """Nothing is tolerated of an arena, and a byte less is not worth a word."""
+    assert tolerance.gain(100, better) == gain
+    assert tolerance.limit(100, better) == replace(tolerance, notable=0).limit(100, better)
 
 
 @pytest.mark.parametrize("better", ["higher", "lower"])
@@ -120,9 +138,13 @@ def test_a_misspelled_metric_gets_a_hint():
         Policy().with_overrides({"acuracy": 0.1})
 
 
-def test_only_latency_and_drift_may_be_incomparable_by_default():
-    """Accuracy and size run everywhere, so a run without them is no pass."""
-    assert Policy().may_be_incomparable == {"latency_ratio", "confidence_drift"}
+def test_what_not_everybody_can_measure_may_be_incomparable_by_default():
+    """Accuracy and size run everywhere, so a run without them is no pass; a budget is asked for."""
+    needing_an_extra = {name for name in GATED if name in PART_OF}
+    assert {"arena_bytes", "micro", "npu_cycles", "npu"} <= needing_an_extra
+    excused = {"latency_ratio", "confidence_drift"} | needing_an_extra
+    assert excused <= Policy().may_be_incomparable
+    assert not {"accuracy", "size_bytes", "structure", "budget"} & Policy().may_be_incomparable
 
 
 @pytest.mark.parametrize(("tests", "alpha"), [(1, 0.01), (40, 0.00025), (360, 0.01 / 360)])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tinyml_bench import runs
+from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Provenance, Run, Verdict
@@ -51,6 +53,35 @@ def test_a_run_comes_back_as_it_was():
         assert getattr(new, field) == getattr(old, field)
     assert new.predictions.predicted.tolist() == old.predictions.predicted.tolist()
     assert new.predictions.correct.tolist() == [True, True, True, False]
+
+
+def test_a_deployment_comes_back_and_a_run_without_one_has_no_such_field():
+    """Runs that were saved before there was any are read as before."""
+    deployment = Deployment(
+        Micro(images=8, version="0.1"),
+        Npu("ethos-u55-128", on_cpu=("SOFTMAX (softmax)",), operators=9, clock_hz=5e8),
+        Parity(8, (Difference("xnnpack", "micro", 1, 2.0),), {"builtin": "it is not there"}),
+    )
+    table = json.loads(json.dumps(runs.measurement_to_json(_with(deployment))))
+    assert runs.measurement_from_json(table).deployment == deployment
+    assert "deployment" not in runs.measurement_to_json(_measured())
+    assert runs.measurement_from_json(table | {"deployment": None}).deployment is None
+    del table["deployment"]
+    assert runs.measurement_from_json(table).deployment is None
+
+
+def test_a_damaged_deployment_is_refused_by_its_place():
+    """On writing by its case, on reading by its place in the file."""
+    broken = Deployment(parity=Parity(8, (Difference("xnnpack", "micro", 1, float("nan")),)))
+    with pytest.raises(UsageError, match="tiny-cnn-int8: its deployment holds nan"):
+        runs.measurement_to_json(_with(broken))
+    table = runs.measurement_to_json(_measured()) | {"deployment": {"tpu": {}}}
+    with pytest.raises(UsageError, match=r"measurement\.deployment holds 'tpu'"):
+        runs.measurement_from_json(table)
+
+
+def _with(deployment):
+    return replace(_measured(), deployment=deployment)
 
 
 def test_numpy_scalars_become_plain_numbers():

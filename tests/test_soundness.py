@@ -129,6 +129,22 @@ def test_no_better_than_the_majority_is_a_collapse():
     assert not judge_collapse(answering(predicted, labels)).fails
 
 
+def test_an_alarm_for_a_rare_class_is_no_collapse_though_it_costs_accuracy():
+    """Of 5 % defects it finds most, at more false alarms than there are defects."""
+    labels = np.repeat([0, 1], [950, 50])
+    predicted = labels.copy()
+    predicted[:80], predicted[950:960] = 1, 0
+    finding = judge_collapse(answering(predicted, labels))
+    assert (finding.current, finding.limit) == (0.91, 0.95)
+    assert not finding.fails
+
+
+def test_a_handful_of_images_cannot_show_a_collapse():
+    """Six of another class may all be missed; seven not."""
+    assert not judge_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [14, 6]))).fails
+    assert judge_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [13, 7]))).fails
+
+
 def test_random_answers_are_a_collapse():
     """A shuffled answer is right on less than the majority's share here."""
     predicted = np.roll(make_labels(), 1)

@@ -225,6 +225,27 @@ def test_a_class_without_images_says_nothing():
     assert stats.stratified_p(np.array([0]), np.array([0]), np.array([5])) == 1.0
 
 
+# -- answers by lot -------------------------------------------------------------------------------
+
+
+def test_blindness_is_what_answering_by_lot_gives():
+    """Each image gets an answer drawn from the shares of all answers, 100,000 times."""
+    sizes, answers = np.array([300, 80, 40]), np.array([250, 100, 70])
+    hits = np.array([185, 22, 12])
+    rng = np.random.default_rng(4)
+    drawn = rng.binomial(sizes, answers / sizes.sum(), (100_000, 3)) / sizes
+    by_lot = (drawn.sum(axis=1) >= (hits / sizes).sum()).mean()
+    assert 0.01 < by_lot < 0.3
+    assert stats.blindness_p(hits, sizes, answers) == pytest.approx(by_lot, abs=0.01)
+
+
+def test_one_answer_for_all_is_blind_and_the_truth_is_not():
+    """The two ends; a class without images is left out."""
+    sizes = np.array([90, 0, 10])
+    assert stats.blindness_p(np.array([90, 0, 0]), sizes, np.array([100, 0, 0])) == 1.0
+    assert stats.blindness_p(sizes, sizes, sizes) < 1e-6
+
+
 # -- Wilson ---------------------------------------------------------------------------------------
 
 

@@ -177,7 +177,7 @@ def test_the_smallest_drop_is_not_stored(suite):
 
 def test_latency_is_added_to_what_was_measured(suite):
     """And so is the reason where there is none."""
-    suite.add_latency(INT8, {"latency_ratio": 0.7})
+    suite.add_facts(INT8, {"latency_ratio": 0.7})
     suite.add_absent(TF, "latency_ratio", "tf is not timed")
     assert suite.measurement(INT8).facts["latency_ratio"] == 0.7
     assert suite.measurement(TF).absent == {"latency_ratio": "tf is not timed"}

@@ -23,7 +23,7 @@ class Bench:
 
     measurement = measure
 
-    def add_latency(self, case, facts):
+    def add_facts(self, case, facts):
         self.latency[case] = facts
 
     def add_absent(self, case, metric, reason):

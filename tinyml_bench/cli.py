@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(commands)
     _add_table(commands)
     _add_inspect(commands)
+    _add_export(commands)
     _add_ab(commands)
     _add_train(commands)
     _add_data(commands)
@@ -96,13 +97,44 @@ def _add_inspect(commands: _Commands) -> None:
     parser.set_defaults(command=_inspect)
 
 
+def _add_export(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "export", help="write a case's model for a firmware build, with a test vector"
+    )
+    parser.add_argument("case", metavar="CASE", help="such as fashion_mnist-custom-int8")
+    parser.add_argument(
+        "--to", choices=("c-array", "header", "tflite"), default="c-array",
+        help="a C source file with its header, one header alone, or the .tflite file "
+        "(default: c-array)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", metavar="DIR_or_FILE", type=Path,
+        help="folder, or the file where only one is written (default: the current folder)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--arena", metavar="BYTES", type=int, help="arena to state (default: what is measured)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite files that this command did not write"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder with datasets")
+    parser.set_defaults(command=_export)
+
+
 def _add_ab(commands: _Commands) -> None:
     parser = commands.add_parser(
-        "ab", help="time two .tflite files in turns; fails where the new one is slower",
-        epilog="Exit status: 0 no slowdown was shown, 1 the new model is slower, 2 asked wrongly.",
+        "ab", help="time two models in turns; fails where the new one is slower",
+        usage="%(prog)s [options] OLD.tflite NEW.tflite | RUN_A RUN_B | CASE --against REVISION",
+        epilog="Exit status: 0 no slowdown was shown, 1 a new model is slower, 2 asked wrongly.",
     )  # fmt: skip
-    parser.add_argument("old", metavar="OLD.tflite", type=Path)
-    parser.add_argument("new", metavar="NEW.tflite", type=Path)
+    parser.add_argument(
+        "old", metavar="OLD", help="a .tflite file, a saved run with its models, or a case"
+    )
+    parser.add_argument("new", metavar="NEW", nargs="?", help="the other file or run")
+    parser.add_argument(
+        "--against", metavar="REVISION",
+        help="compare CASE with what it was in this git revision",
+    )  # fmt: skip
     parser.add_argument(
         "--limit", metavar="PERCENT", type=float,
         help="slowdown to be found (default: 5; of instructions 0.5)",
@@ -189,10 +221,14 @@ def _list(_: argparse.Namespace) -> str:
 def _table(options: argparse.Namespace) -> str:
     from tinyml_bench import report, runs
 
-    run = runs.read(options.run, _project().runs)
-    return report.tables(
-        run, width=_width(), form=options.format, paper=options.paper, basis=options.basis
+    project, width = _project(), _width()
+    run = runs.read(options.run, project.runs)
+    drawn = report.tables(
+        run, width=width, form=options.format, paper=options.paper, basis=options.basis
     )
+    shelf = report.Shelf(own=project.boards)
+    met = report.devices(run, width=width, form=options.format, shelf=shelf)
+    return "\n\n".join(part for part in (drawn, met) if part)
 
 
 def _inspect(options: argparse.Namespace) -> str:
@@ -206,12 +242,24 @@ def _inspect(options: argparse.Namespace) -> str:
     return inspection.describe(model)
 
 
-def _ab(options: argparse.Namespace) -> str:
-    from tinyml_bench import ab
+def _export(options: argparse.Namespace) -> str:
+    from tinyml_bench import exporting
 
-    comparison = ab.compare(options.old, options.new, ab.Plan.from_options(options))
-    options.status = _FAILED if comparison.is_slower else 0
-    return comparison.as_json() if options.json else comparison.sentence()
+    return exporting.run(exporting.Order.from_options(options), _project())
+
+
+def _ab(options: argparse.Namespace) -> str:
+    from tinyml_bench import ab, ab_sources
+
+    plan = ab.Plan.from_options(options)
+    answers = []
+    with ab_sources.resolved(options.old, options.new, options.against) as sources:
+        for answer in ab_sources.compared(sources, plan):
+            answers.append(answer)
+            if not options.json:
+                print(answer.line(), flush=True)  # noqa: T201 - many pairs take minutes
+    options.status = ab_sources.status(answers)
+    return ab_sources.as_json(sources, answers) if options.json else "\n".join(sources.left_out)
 
 
 def _train(options: argparse.Namespace) -> str:

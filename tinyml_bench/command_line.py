@@ -27,6 +27,11 @@ def options_of(config: pytest.Config) -> Options:
         time_limit_seconds=option.tinyml_time_limit,
         cache=not option.tinyml_no_cache,
         profile=option.tinyml_profile,
+        instructions=option.tinyml_instructions,
+        against=option.tinyml_against or "",
+        device=option.tinyml_device,
+        accelerator=option.tinyml_npu or "",
+        board=option.tinyml_board or "",
     )
 
 

@@ -41,7 +41,7 @@ def missing_case(measurement: Measurement) -> Finding:
         verdict=Verdict.MISSING,
         fails=True,
         reason="no baseline is stored",
-        advice=_create(measurement),
+        advice=create(measurement),
     )
 
 
@@ -54,7 +54,7 @@ def missing_metric(metric: Metric, measurement: Measurement) -> Finding:
         fails=True,
         current=measurement.facts[metric.name],
         reason="the baseline has no such figure",
-        advice=_create(measurement),
+        advice=create(measurement),
     )
 
 
@@ -82,5 +82,6 @@ def accept(measurement: Measurement) -> str:
     )
 
 
-def _create(measurement: Measurement) -> str:
+def create(measurement: Measurement) -> str:
+    """Return the command that adds what the baseline lacks."""
     return f"create it: python -m pytest benchmarks/ -k {measurement.case} --baseline-update-new"

@@ -6,7 +6,9 @@ come on top. It is the same on every machine, so it can be gated to the byte.
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
 
 from tinyml_bench.flatfile import ModelFile, Subgraph
 
@@ -17,19 +19,72 @@ _BITS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The moment of one inference at which the most memory is taken by activations.
+
+    Parameters
+    ----------
+    size_bytes : int
+        Sum of the activations that exist then.
+    graph, operator : int
+        The operator that runs then: its subgraph, and its place in that. The first of several
+        moments that take as much.
+    maker : int or None
+        The operator that computes the largest of them; ``None`` where the model is fed with it.
+    sizes : tuple of int
+        Bytes of each activation that exists then, largest first.
+    """
+
+    size_bytes: int = 0
+    graph: int = 0
+    operator: int = 0
+    maker: int | None = None
+    sizes: tuple[int, ...] = ()
+
+
 def activation_bytes(model: ModelFile) -> int:
-    """Return the largest sum of activations that must exist at one moment, in bytes.
+    """Return the largest sum of activations that must exist at one moment, in bytes."""
+    return peak(model).size_bytes
+
+
+def peak(model: ModelFile) -> Peak:
+    """Find the moment at which the most memory is taken.
 
     An activation lives from the operator that computes it (the model's inputs: from the start) to
     the last one that reads it (the model's outputs: to the end); operators run in the order of the
     file, one image at a time. Dimensions that the file leaves open count as one, and tensors of a
     type without a known size as nothing.
     """
-    return max((_peak(graph) for graph in model.subgraphs), default=0)
+    peaks = [_peak(graph, number) for number, graph in enumerate(model.subgraphs)]
+    return max(peaks, key=lambda one: one.size_bytes, default=Peak())
 
 
-def _peak(graph: Subgraph) -> int:
-    steps = len(graph.operators)
+def _peak(graph: Subgraph, number: int) -> Peak:
+    births, deaths = _lives(graph)
+    if not births:
+        return Peak(graph=number)
+    sizes = {index: _size(graph, index) for index in births}
+    changes = [0] * (len(graph.operators) + 2)
+    for index, size in sizes.items():
+        changes[births[index]] += size
+        changes[deaths[index] + 1] -= size
+    sums = list(itertools.accumulate(changes))
+    step = sums.index(max(sums))
+    alive = [index for index in births if births[index] <= step <= deaths[index]]
+    alive.sort(key=lambda index: -sizes[index])
+    makers = [n for n, operator in enumerate(graph.operators) if alive[0] in operator.outputs]
+    return Peak(
+        size_bytes=sums[step],
+        graph=number,
+        operator=min(step, len(graph.operators) - 1),
+        maker=makers[0] if makers else None,
+        sizes=tuple(sizes[index] for index in alive),
+    )
+
+
+def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
+    """Return from which to which operator each activation exists, by its index."""
     constant = _constant(graph)
     births: dict[int, int] = {}
     deaths: dict[int, int] = {}
@@ -47,13 +102,8 @@ def _peak(graph: Subgraph) -> int:
                 deaths.setdefault(index, step)
     for index in births:
         if any(graph.tensors[index] is tensor for tensor in graph.outputs):
-            deaths[index] = steps
-    changes = [0] * (steps + 2)
-    for index, born in births.items():
-        size = _size(graph, index)
-        changes[born] += size
-        changes[deaths[index] + 1] -= size
-    return _largest_running_sum(changes)
+            deaths[index] = len(graph.operators)
+    return births, deaths
 
 
 def _constant(graph: Subgraph) -> set[int]:
@@ -74,11 +124,3 @@ def _size(graph: Subgraph, index: int) -> int:
     tensor = graph.tensors[index]
     elements = math.prod(max(1, length) for length in tensor.shape)
     return -(-elements * _BITS.get(tensor.dtype, 0) // 8)
-
-
-def _largest_running_sum(changes: list[int]) -> int:
-    largest = total = 0
-    for change in changes:
-        total += change
-        largest = max(largest, total)
-    return largest

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from tinyml_bench import findings, paired, soundness, stats
+from tinyml_bench import deployment_gate, findings, paired, soundness, stats
 from tinyml_bench.errors import UsageError
 from tinyml_bench.evidence import FIELD_WORDS, changes, images
 from tinyml_bench.findings import unused
@@ -90,7 +90,10 @@ def judge(
     if measurement.crash is not None:
         return [findings.crashed(measurement)]
     if baseline is None:
-        return [findings.missing_case(measurement), *_needing_no_baseline(measurement, gated)]
+        return [
+            findings.missing_case(measurement),
+            *_needing_no_baseline(measurement, policy, gated),
+        ]
     comparable = at_prefix(baseline, reference.baseline, measurement)
     subject = _Subject(measurement, comparable, policy, reference)
     made = []
@@ -99,11 +102,11 @@ def judge(
             drift = metric.name == "confidence_drift"
             reason = _ALL_IMAGES_ONLY if drift else _ON_A_PREFIX
             made.append(_incomparable(metric, subject, reason))
-        elif finding := _judge_metric(metric, subject):
-            made.append(finding)
+        else:
+            made += _judge_metric(metric, subject)
     if any("dataset_sha256" in metric.needs_same for metric in gated):
         made = [f for f in [soundness.judge_determinism(measurement, baseline)] if f] + made
-    return made
+    return list(dict.fromkeys(made))  # figures of one part share what cannot be said of any
 
 
 def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
@@ -140,13 +143,17 @@ def _gated(name: str) -> Metric:
     return METRICS[name]
 
 
-def _needing_no_baseline(measurement: Measurement, gated: list[Metric]) -> list[Finding]:
+def _needing_no_baseline(
+    measurement: Measurement, policy: Policy, gated: list[Metric]
+) -> list[Finding]:
     """Judge what is broken whatever was stored."""
     asked = {metric.name for metric in gated}
     found = [
         soundness.judge_collapse(measurement) if "collapse" in asked else None,
         judge_structure(measurement, None) if "structure" in asked else None,
     ]
+    if "budget" in asked:
+        found += deployment_gate.judge_budgets(measurement, None, policy)
     return [finding for finding in found if finding is not None and finding.fails]
 
 
@@ -164,9 +171,21 @@ _OWN_JUDGES: dict[str, Callable[[_Subject], Finding | None]] = {
 }
 
 
-def _judge_metric(metric: Metric, subject: _Subject) -> Finding | None:
-    if metric.name in _OWN_JUDGES:
-        return _OWN_JUDGES[metric.name](subject)
+def _judge_metric(metric: Metric, subject: _Subject) -> list[Finding]:
+    if metric.name == "budget":
+        return deployment_gate.judge_budgets(subject.measurement, subject.baseline, subject.policy)
+    if metric.name in deployment_gate.PART_OF:
+        found = deployment_gate.judge(
+            metric.name, subject.measurement, subject.baseline, subject.policy
+        )
+        if found is not None:
+            return found
+    own = _OWN_JUDGES.get(metric.name)
+    finding = own(subject) if own else _judge_figure(metric, subject)
+    return [] if finding is None else [finding]
+
+
+def _judge_figure(metric: Metric, subject: _Subject) -> Finding | None:
     measurement, baseline = subject.measurement, subject.baseline
     old, new = baseline.facts.get(metric.name), measurement.facts.get(metric.name)
     if old is not None and new is not None:
@@ -260,6 +279,7 @@ def _evidence(metric: Metric, subject: _Subject) -> Iterable[str]:
     pairs = None if _why_incomparable(metric, subject) else _discordance(metric, subject)
     if pairs is not None:
         yield from images(metric.name, pairs)
+    yield from deployment_gate.evidence(metric.name, subject.measurement, subject.baseline)
     if subject.measurement.provenance is not None:
         yield from changes(subject.baseline.provenance, subject.measurement.provenance)
 

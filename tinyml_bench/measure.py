@@ -24,13 +24,15 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache, key
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
+from tinyml_bench.deployment import Deployment
 from tinyml_bench.divergence import mean_divergence
 from tinyml_bench.errors import CacheError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.footprint import activation_bytes
+from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.isolation import failure
 from tinyml_bench.records import CaseId, Crash, Measurement, Provenance
+from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey
 from tinyml_bench.tasks import Description, Images, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS, Recipe
@@ -92,6 +94,8 @@ class Workbench:
     runtime : Runtime
     samples : int or None
         Evaluate the first so many test images; ``None`` for all.
+    plan : Plan or None
+        What of a device is looked at; ``None`` for nothing.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Workbench:
         cache: Cache,
         runtime: Runtime | None = None,
         samples: int | None = None,
+        plan: Plan | None = None,
     ) -> None:
         if samples is not None and samples < 1:
             raise UsageError(f"{samples} samples were asked for; expected at least 1")
@@ -107,6 +112,7 @@ class Workbench:
         self.cache = cache
         self.runtime = runtime or Runtime()
         self.samples = samples
+        self.survey = Survey(executor, cache, self.runtime, plan or Plan())
         self._once = Once()
 
     def measure_all(self, cases: Iterable[CaseId]) -> Iterator[tuple[CaseId, BaseException | None]]:
@@ -174,6 +180,19 @@ class Workbench:
             return "", (f"no layer can be named: {failure(error)[0]}",)
         return found
 
+    def memory_peak(self, case: CaseId) -> tuple[str, tuple[str, ...]]:
+        """Name the layer that takes most at the moment when most memory is taken, and say why."""
+        model = read_model(self.model_file(case).path)
+        most = peak(model)
+        operators = [op for op in structure.read(model).operators if op.graph == most.graph]
+        if not most.sizes or not operators:
+            return "", ()
+        held = " + ".join(f"{size:,}" for size in most.sizes)
+        line = f"most activations exist at {operators[most.operator]}: {held} bytes"
+        if most.maker is None:
+            return "input", (line,)
+        return operators[most.maker].place or operators[most.maker].name, (line,)
+
     def image_name(self, case: CaseId, position: int) -> str:
         """Return the dataset's own name of a test image, and its true class."""
         split = self._test_split(case)
@@ -190,12 +209,13 @@ class Workbench:
     def _measure(self, case: CaseId) -> Measurement:
         description = self._description(case)
         phase = "conversion"
-        made_of = None
+        made_of, deployment = None, None
         try:
             sizes = self._sizes(case, description)
             if not VARIANTS[case.variant].is_reference:
                 made_of, inside = self._inside(case)
-                sizes |= inside
+                deployment, on_device = self._on_device(case, made_of)
+                sizes |= inside | on_device
             phase = "evaluation"
             evaluation = self._evaluation(case, description)
         except CacheError:
@@ -203,6 +223,8 @@ class Workbench:
         except Exception as error:  # noqa: BLE001 - whatever a converter or a kernel comes up with
             return Measurement(case, crash=Crash(phase, *failure(error)))
         compared, absent = self._comparisons(case, evaluation, description)
+        if made_of is not None:
+            absent |= self.survey.plan.absent
         return Measurement(
             case=case,
             provenance=self._provenance(case, description, evaluation),
@@ -212,7 +234,18 @@ class Workbench:
             cached=evaluation.cached,
             structure=made_of,
             claim=VARIANTS[case.variant].claims,
+            deployment=deployment,
         )
+
+    def _on_device(
+        self, case: CaseId, made_of: Structure
+    ) -> tuple[Deployment | None, dict[str, float]]:
+        """Return what a device would meet, nothing of it where nothing is looked at."""
+        if self.survey.plan.is_empty:
+            return None, {}
+        images = self._test_split(case).images[:MOST_IMAGES]
+        found = self.survey.of(self.model_file(case).path.read_bytes(), images, made_of)
+        return found.deployment, dict(found.facts)
 
     def _inside(self, case: CaseId) -> tuple[Structure, dict[str, float]]:
         model = read_model(self.model_file(case).path)

@@ -77,6 +77,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="convert and evaluate anew, whatever earlier runs have kept",
     )
+    group.addoption(
+        "--tinyml-device",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="look at what a device would meet (TensorFlow Lite Micro, Ethos-U, kernel parity): "
+        "auto: with the extras 'micro' and 'npu' that are installed; on: both are needed; off: "
+        "not at all (default: auto)",
+    )
+    group.addoption(
+        "--tinyml-npu",
+        metavar="NAME",
+        help="Ethos-U to estimate integer cases for (default: the board's, else ethos-u55-128)",
+    )
+    group.addoption(
+        "--tinyml-board",
+        metavar="NAME",
+        help="say of each case whether it fits this board, and fail where it no longer does",
+    )
+    group.addoption(
+        "--tinyml-against",
+        metavar="RUN",
+        help="say in a failure which images are new against a saved run, by its name or file",
+    )
+    group.addoption(
+        "--tinyml-instructions",
+        action="store_true",
+        help="count the instructions of an inference (needs valgrind and ai-edge-litert)",
+    )
+    group.addoption(
+        "--tinyml-keep-models",
+        action="store_true",
+        help="keep the converted models beside the saved run, for tinyml-bench ab",
+    )
     group.addoption("--tinyml-paper", action="store_true",
                     help="show the published study's figures beside ours")  # fmt: skip
 

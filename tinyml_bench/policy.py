@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tinyml_bench.boards import Board, Budget
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import Verdict
@@ -29,6 +30,9 @@ class Tolerance:
         In the metric's own unit.
     relative : float
         Share of the baseline's value.
+    notable : float
+        Share of the baseline's value below which a gain is not worth a word, however small what is
+        tolerated is.
 
     Examples
     --------
@@ -40,6 +44,7 @@ class Tolerance:
 
     absolute: float = 0.0
     relative: float = 0.0
+    notable: float = 0.0
 
     def limit(self, baseline: float, better: str) -> float:
         """Return the worst value that still passes; `better` is ``"higher"`` or ``"lower"``."""
@@ -48,9 +53,10 @@ class Tolerance:
     def gain(self, baseline: float, better: str) -> float:
         """Return the value beyond which a change for the better is worth a word."""
         if better == "higher":
-            return self._shifted(baseline, 1, self.relative)
+            return self._shifted(baseline, 1, max(self.relative, self.notable))
         # What may double is better by as much where it halves; it can never lose all of itself.
-        return self._shifted(baseline, -1, self.relative / (1 + self.relative))
+        share = self.relative / (1 + self.relative)
+        return self._shifted(baseline, -1, max(share, self.notable))
 
     def _shifted(self, baseline: float, sign: int, relative: float) -> float:
         # Rounded, so that a difference of exactly the tolerance passes in floating point too.
@@ -68,7 +74,7 @@ class Tolerance:
         Examples
         --------
         >>> Tolerance.parse("size_bytes", "2%")
-        Tolerance(absolute=0.0, relative=0.02)
+        Tolerance(absolute=0.0, relative=0.02, notable=0.0)
         """
         if isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
             return cls(relative=float(match[1]) / 100)
@@ -79,6 +85,10 @@ class Tolerance:
             f'metric\'s unit, or a share of the baseline such as "2%"'
         )
 
+
+# What a device needs is the same to the byte for the same file, so nothing more is tolerated; but a
+# byte less is no improvement to speak of.
+_NOTABLE = 0.01
 
 # The accuracy tolerance is half a point: on 10,000 images, five times what a toolchain upgrade was
 # seen to move, and a twentieth of what other gates let pass. The latency ratio's is generous: it
@@ -97,7 +107,22 @@ _DEFAULTS = {
     "structure": Tolerance(),
     "activation_bytes": Tolerance(relative=0.01),
     "latency_ratio": Tolerance(relative=1.0),
+    "instructions": Tolerance(relative=0.005),
+    "arena_bytes": Tolerance(notable=_NOTABLE),
+    "npu_cycles": Tolerance(notable=_NOTABLE),
+    "npu_sram_bytes": Tolerance(notable=_NOTABLE),
+    "npu_flash_bytes": Tolerance(notable=_NOTABLE),
+    "micro": Tolerance(),
+    "npu": Tolerance(),
+    "parity": Tolerance(),
+    "budget": Tolerance(),
 }
+
+# The first two say little elsewhere; the others need an extra that not everybody installs.
+_MAY_BE_INCOMPARABLE = frozenset({
+    "latency_ratio", "confidence_drift", "arena_bytes", "micro", "npu", "npu_cycles",
+    "npu_sram_bytes", "npu_flash_bytes", "parity", "instructions",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +144,19 @@ class Policy:
         each other, and that bound holds whatever the dependence.
     inconclusive_fails : bool
         An effect beyond the tolerance without evidence fails the build.
+    board : Board or None
+        What fitted on it has to fit on it still; ``None`` where none was asked for.
+    budget : Budget or None
+        What every case has to keep within, whatever its baseline; ``None`` where there is none.
     """
 
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(_DEFAULTS))
-    may_be_incomparable: frozenset[str] = frozenset({"latency_ratio", "confidence_drift"})
+    may_be_incomparable: frozenset[str] = _MAY_BE_INCOMPARABLE
     family_alpha: float = 0.01
     tests: int = 1
     inconclusive_fails: bool = False
+    board: Board | None = None
+    budget: Budget | None = None
 
     @property
     def alpha(self) -> float:
@@ -152,5 +183,8 @@ class Policy:
                 raise UsageError(
                     "[tool.tinyml_bench.tolerances]: " + unknown_name("gated metric", name, known)
                 )
-        parsed = {name: Tolerance.parse(name, value) for name, value in table.items()}
+        parsed = {
+            name: replace(Tolerance.parse(name, value), notable=self.tolerances[name].notable)
+            for name, value in table.items()
+        }
         return replace(self, tolerances={**self.tolerances, **parsed})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import pickle
@@ -57,9 +58,10 @@ class WorkerCrashed(TaskError):  # noqa: N818 - it says what happened; later tas
 
 
 def failure(error: BaseException) -> tuple[str, tuple[str, ...]]:
-    """Say of a future's exception what the cause was, with the last native lines.
+    """Say of a future's exception what the cause was in one line, and all further lines of it.
 
-    Exceptions of any other executor will do; they have no lines.
+    Those are the rest of its message and the last native lines; exceptions of any other executor
+    have none of the latter.
 
     Examples
     --------
@@ -69,7 +71,8 @@ def failure(error: BaseException) -> tuple[str, tuple[str, ...]]:
     ('ValueError: no such node', ())
     """
     cause = error.cause if isinstance(error, TaskError) else sentence(error)
-    return cause, tuple(getattr(error, "stderr_tail", ()))
+    first, *others = cause.splitlines() or [""]
+    return first, (*others[:_TAIL_LINES], *getattr(error, "stderr_tail", ()))
 
 
 class WorkerProcess:
@@ -218,7 +221,10 @@ def _start(log: BinaryIO, scratch: str) -> tuple[subprocess.Popen[bytes], Connec
 def _unpack(header: bytes, body: bytes, tail: tuple[str, ...]) -> Any:
     done, cause, trace = pickle.loads(header)  # noqa: S301 - from our own worker
     try:
-        outcome = pickle.loads(body) if done or body else None  # noqa: S301 - as above
+        if done:
+            outcome = pickle.loads(body)  # noqa: S301 - as above
+        else:
+            outcome = _Exceptions(io.BytesIO(body)).load() if body else None
     except Exception as error:
         if done:
             raise TaskError(f"the task's result cannot be read: {sentence(error)}", tail) from error
@@ -230,6 +236,15 @@ def _unpack(header: bytes, body: bytes, tail: tuple[str, ...]) -> Any:
     with contextlib.suppress(AttributeError):  # an exception may refuse new attributes
         outcome.stderr_tail = tail  # type: ignore[attr-defined]
     raise outcome from TaskError(f"in the worker process:\n{trace}")
+
+
+class _Exceptions(pickle.Unpickler):
+    """Makes exceptions of types that this process knows: it imports no library to tell an error."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module not in sys.modules:
+            raise pickle.UnpicklingError(f"{module} is not imported here")
+        return super().find_class(module, name)
 
 
 def _signal_name(number: int) -> str:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from tinyml_bench import deviations
+from tinyml_bench.boards import Board, Budget, boards_from
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import UsageError
 from tinyml_bench.policy import Policy
@@ -25,7 +26,7 @@ else:
     import tomli as tomllib
 
 _WORDS: dict[type, str] = {list: "list", str: "text", dict: "table"}
-_KNOWN = ("workloads", "baselines", "tolerances", "deviations")
+_KNOWN = ("workloads", "baselines", "tolerances", "deviations", "boards", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Project:
     policy : Policy
     deviations : tuple of Deviation
         Failures that are known and expected.
+    boards : tuple of Board
+        The project's own, beside those that are known.
     """
 
     root: Path
@@ -50,6 +53,7 @@ class Project:
     baselines: Path = Path("baselines")
     policy: Policy = field(default_factory=Policy)
     deviations: tuple[Deviation, ...] = ()
+    boards: tuple[Board, ...] = ()
 
     @property
     def runs(self) -> Path:
@@ -91,11 +95,12 @@ class Project:
         baselines = _typed(table, "baselines", str, "baselines", source)
         tolerances = _typed(table, "tolerances", dict, {}, source)
         try:
-            policy = Policy().with_overrides(tolerances)
+            policy = Policy(budget=_budget(table)).with_overrides(tolerances)
             known = deviations.parse(table.get("deviations", []))
         except UsageError as error:
             raise UsageError(f"{source}: {error}") from error
-        return cls(root, tuple(workloads), root / baselines, policy, known)
+        own = boards_from(table.get("boards", []), source)
+        return cls(root, tuple(workloads), root / baselines, policy, known, own)
 
     def register(self) -> None:
         """Import the modules that register this project's workloads; a second call does nothing.
@@ -122,6 +127,10 @@ def _settings(path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{path}: [tool.tinyml_bench] must be a table")
     return table
+
+
+def _budget(table: Mapping[str, Any]) -> Budget | None:
+    return Budget.parse(table["budget"]) if "budget" in table else None
 
 
 def _typed(table: Mapping[str, Any], name: str, kind: type, default: Any, source: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tinyml_bench.anatomy import Structure
+from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
 
@@ -160,6 +161,8 @@ class Measurement:
     claim : str
         What the variant's name says that it is, one of :data:`tinyml_bench.truth.CLAIMS`; empty
         where it claims nothing.
+    deployment : Deployment or None
+        What a device would meet; ``None`` where nothing of it was asked for.
     """
 
     case: CaseId
@@ -171,6 +174,7 @@ class Measurement:
     cached: bool = False
     structure: Structure | None = None
     claim: str = ""
+    deployment: Deployment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,8 @@ class Baseline:
         The file it was read from, for messages.
     structure : Structure or None
         What the converted file was made of; ``None`` for the reference.
+    deployment : Deployment or None
+        What a device met; ``None`` where it was not measured.
     """
 
     case: CaseId
@@ -191,6 +197,7 @@ class Baseline:
     predictions: Predictions
     source: str = ""
     structure: Structure | None = None
+    deployment: Deployment | None = None
 
 
 @dataclass(frozen=True, slots=True)

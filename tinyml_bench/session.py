@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import baselines, deviations, gates, report, runs
+from tinyml_bench import baselines, counting, deviations, gates, report, runs
 from tinyml_bench.command_line import is_filtered, options_of, request_of
 from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError
 from tinyml_bench.progress import Progress
@@ -21,6 +21,7 @@ from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
 from tinyml_bench.suite import Suite
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
+from tinyml_bench.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -94,10 +95,23 @@ class CaseUnderTest:
 
         time_case(self._suite, self.case, benchmark)
 
+    def count_instructions(self) -> None:
+        """Count the instructions of one inference; the test is skipped where there is no need.
+
+        That is without the option ``--tinyml-instructions``, or for the network itself.
+        """
+        if not self._suite.options.instructions:
+            pytest.skip(f"instructions are counted with {counting.OPTION} only")
+        if VARIANTS[self.case.variant].is_reference:
+            pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
+        counting.count_case(self._suite, self.case)
+
     def _excused(self, finding: Finding) -> Finding:
-        """Let pass what this run was asked to store."""
+        """Let pass what this run was asked to store; a count that is not there cannot be."""
         request = request_of(self._item.config)
-        return replace(finding, fails=finding.fails and not request.settles(finding))
+        uncounted = finding.metric == counting.METRIC and finding.current is None
+        settled = request.settles(finding) and not uncounted
+        return replace(finding, fails=finding.fails and not settled)
 
 
 class SessionHooks:
@@ -113,13 +127,14 @@ class SessionHooks:
         if config.option.tinyml_data:
             os.environ["TINYML_BENCH_DATA"] = str(Path(config.option.tinyml_data).resolve())
         try:
-            self.project = Project.find(config.rootpath)
-            self.suite = Suite(self.project, options_of(config))
+            self.suite = Suite(Project.find(config.rootpath), options_of(config))
+            self.project = self.suite.project
             self.request = request_of(config)
             self.project.register()
         except TinymlError as error:
             pytest.exit(f"tinyml-bench: {error}", returncode=_UNUSABLE)
         self._measurements: dict[CaseId, Measurement] = {}
+        self._models: dict[CaseId, Path] = {}
         self._findings: list[Finding] = []
         self._use = Use()
         self._update = Outcome()
@@ -161,6 +176,8 @@ class SessionHooks:
             self._measurements[measurement.case] = _newest(
                 self._measurements.get(measurement.case), measurement
             )
+            if found["model"]:
+                self._models[measurement.case] = Path(found["model"])
         findings = [runs.finding_from_json(finding) for finding in found["findings"]]
         self._use.note(found["case"], judged=bool(findings), passed=found["passed"])
         self._findings += findings
@@ -213,6 +230,7 @@ class SessionHooks:
                 width=terminal.fullwidth,
                 colour=terminal.hasmarkup,
                 paper=self.config.option.tinyml_paper,
+                shelf=report.Shelf(self.suite.board, self.project.boards),
             )
         )
         for line in [*self._deviating(), *_update_lines(self._update), *self._problems]:
@@ -221,26 +239,40 @@ class SessionHooks:
     # -- steps ------------------------------------------------------------------------------------
 
     def _measure(self, cases: list[CaseId], items: list[pytest.Item]) -> None:
+        try:
+            workbench = self.suite.workbench
+        except TinymlError as wrong:
+            pytest.exit(f"tinyml-bench: {wrong}", returncode=_UNUSABLE)
         self.suite.fetch_data(cases)
         if any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
             self.suite.prepare_timing()
         with Progress(self.config, cases) as progress:
-            for case, error in self.suite.workbench.measure_all(cases):
+            for case, error in workbench.measure_all(cases):
                 progress.done(case, error)
-        self._problems += self.suite.workbench.cache.warnings
+        self._problems += workbench.cache.warnings
 
     def _found(self, item: pytest.Item, case: CaseId, passed: bool) -> dict[str, Any]:
-        measurement = None
+        measurement, model = None, ""
         if _CASE in item.stash:
             with contextlib.suppress(TinymlError):
-                measurement = runs.measurement_to_json(self.suite.measurement(case))
+                measured = self.suite.measurement(case)
+                measurement = runs.measurement_to_json(measured)
+                model = self._model(measured)
         findings = item.stash.get(_FINDINGS, [])
         return {
             "case": str(case),
             "passed": passed,
             "measurement": measurement,
+            "model": model,
             "findings": [runs.finding_to_json(finding) for finding in findings],
         }
+
+    def _model(self, measured: Measurement) -> str:
+        """Return where the converted model of a case is, if it is to be kept and there is one."""
+        keep = self.config.option.tinyml_keep_models and measured.crash is None
+        if not keep or VARIANTS[measured.case.variant].is_reference:
+            return ""
+        return str(self.suite.workbench.model_file(measured.case).path)
 
     def _settle(self, session: pytest.Session) -> None:
         """Update the baselines, then look for what the run had no use for."""
@@ -271,6 +303,7 @@ class SessionHooks:
         self._run = Run(name, created, measurements, tuple(self._findings))
         try:
             runs.write(self._run, self.project.runs)
+            runs.keep_models(self._run, self._models, self.project.runs)
         except (OSError, TinymlError) as error:
             self._problems.append(f"ERROR: the run could not be saved: {error}")
 

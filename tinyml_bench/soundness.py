@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyml_bench import paired
+from tinyml_bench import paired, stats
 from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+
+# So many images of other classes even a poor model does not all miss by chance.
+_FEWEST_OTHERS = 7
+# Below this probability answers by lot are ruled out.
+_BLIND = 0.001
+# Of the way in balanced accuracy from answers by lot to no error: less is next to nothing.
+_LEAST_GAIN = 0.1
 
 _SAME_RUN = ("model_sha256", "runtime", "cpu", "dataset_sha256", "toolchain")
 
@@ -48,17 +55,19 @@ def judge_determinism(measurement: Measurement, baseline: Baseline) -> Finding |
 def judge_collapse(measurement: Measurement) -> Finding | None:
     """Find a model that answers one class for all, or no better than a constant answer would.
 
-    It needs no baseline: such a model is broken, whatever was stored.
+    It needs no baseline: such a model is broken, whatever was stored. Where nearly all images are
+    of one class a good model may be right less often than a constant answer: one whose balanced
+    accuracy is a tenth of the way from chance to no error, and not by luck, has not collapsed.
     """
     new = measurement.predictions
     if new is None or new.samples < 2:
         return None
     counts = np.bincount(new.labels)
     majority = float(counts.max() / new.samples)
-    classes = int((counts > 0).sum())
-    if classes < 2:
+    if counts.max() == new.samples:
         return None
-    reason = _collapse(new, majority, classes)
+    few = new.samples - counts.max() < _FEWEST_OTHERS
+    reason = "" if few else _collapse(new, majority, int((counts > 0).sum()))
     return Finding(
         case=str(measurement.case),
         metric="collapse",
@@ -111,12 +120,27 @@ def _told(loss: paired.RecallLoss, alpha: float) -> tuple[str, ...]:
 def _collapse(new: Predictions, majority: float, classes: int) -> str:
     if len(np.unique(new.predicted)) == 1:
         return f"every image is called class {int(new.predicted[0])}"
-    if new.accuracy <= majority + 1e-12:
+    if new.accuracy <= majority + 1e-12 and not _sees(new, 1 / classes):
         return (
             f"no better than always answering the most frequent class "
             f"({majority:.4f}); chance is {1 / classes:.4f}"
         )
     return ""
+
+
+def _sees(new: Predictions, chance_level: float) -> bool:
+    """Whether the answers depend on the class, by an effect and not by chance."""
+    gained = (new.balanced_accuracy - chance_level) / (1 - chance_level)
+    return gained >= _LEAST_GAIN and _blindness(new) <= _BLIND
+
+
+def _blindness(new: Predictions) -> float:
+    classes = int(max(new.labels.max(), new.predicted.max())) + 1
+    hits, sizes, answers = (
+        np.bincount(some, minlength=classes)
+        for some in (new.labels[new.correct], new.labels, new.predicted)
+    )
+    return stats.blindness_p(hits, sizes, answers)
 
 
 def _distribution(new: Predictions) -> tuple[str, ...]:

@@ -192,6 +192,29 @@ def stratified_p(lost: Counts, won: Counts, sizes: Counts) -> float:
     return float(special.ndtr(-drops.sum() / math.sqrt(variance)))
 
 
+def blindness_p(hits: Counts, sizes: Counts, answers: Counts) -> float:
+    """Return the one-sided p-value of "the answers do not depend on the true class".
+
+    The mean recall of the classes is put in relation to what it would be, 1 / classes, and to its
+    standard deviation, if each image were answered by lot, class k with the share that it has among
+    all answers: a normal approximation. A small value means that the answers know something of the
+    class; it does not mean that they are good.
+
+    Parameters
+    ----------
+    hits, sizes, answers : ndarray, (classes,) int64
+        Images of each class that are recognised, all images of it, and all images that are called
+        so; classes without images are left out.
+    """
+    from scipy import special
+
+    there = sizes > 0
+    share = answers[there] / sizes.sum()
+    excess = (hits[there] / sizes[there] - share).sum()
+    variance = (share * (1 - share) / sizes[there]).sum()
+    return 1.0 if variance == 0 else float(special.ndtr(-excess / math.sqrt(variance)))
+
+
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a proportion, in [0, 1].
 

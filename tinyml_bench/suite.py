@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import baselines, gates, stats
+from tinyml_bench import against, baselines, counting, gates, runs, stats
+from tinyml_bench.boards import find
 from tinyml_bench.datasets import DATASETS
-from tinyml_bench.errors import TinymlError
+from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Verdict
@@ -21,6 +22,7 @@ from tinyml_bench.workloads import WORKLOADS, Workload
 
 if TYPE_CHECKING:
     from tinyml_bench.measure import Workbench
+    from tinyml_bench.targets.survey import Plan
 
 # Accuracy, drop, agreement, balanced accuracy and recall each test for evidence.
 _TESTS_A_CASE = 5
@@ -32,6 +34,9 @@ _ABOUT_ANSWERS = {
     "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
     "confidence_drift",
 }  # fmt: skip
+
+# ... and by which activations exist at once.
+_ABOUT_MEMORY = {"activation_bytes", "arena_bytes", "npu_sram_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,17 @@ class Options:
         Use converted models and evaluations of earlier runs.
     profile : {"quick", "full"}
         ``"quick"`` leaves workloads out that are registered for the full one.
+    instructions : bool
+        Count the instructions of an inference.
+    against : str
+        Name or file of a saved run: a failure says which images are new against it.
+    device : {"auto", "on", "off"}
+        Look at what a device would meet: with the extras that are installed, with all of them or
+        not at all.
+    accelerator : str
+        The Ethos-U to estimate for; empty for Vela's usual one, or that of the board.
+    board : str
+        Name of the board that cases are to fit; empty for none.
     """
 
     baselines: Path | None = None
@@ -60,6 +76,11 @@ class Options:
     time_limit_seconds: float = 600.0
     cache: bool = True
     profile: str = "quick"
+    instructions: bool = False
+    against: str = ""
+    device: str = "auto"
+    accelerator: str = ""
+    board: str = ""
 
 
 class Suite:
@@ -69,14 +90,23 @@ class Suite:
     ----------
     project : Project
     options : Options
+
+    Raises
+    ------
+    UsageError
+        There is no such saved run to compare with, or no such board.
     """
 
     def __init__(self, project: Project, options: Options) -> None:
-        self.project = project
-        self.options = options
+        self.board = find(options.board, project.boards) if options.board else None
+        self.project = replace(project, policy=replace(project.policy, board=self.board))
+        npu = self.board.npu if self.board else ""
+        self.options = replace(options, accelerator=options.accelerator or npu)
         self.folder = options.baselines or project.baselines
         self._workbench: Workbench | None = None
-        self._latency: dict[CaseId, dict[str, float]] = {}
+        # Read now: at its end this run may take the place of that one.
+        self._against = runs.read(options.against, project.runs) if options.against else None
+        self._added: dict[CaseId, dict[str, float]] = {}
         self._absent: dict[CaseId, dict[str, str]] = {}
 
     @property
@@ -118,18 +148,18 @@ class Suite:
         threading.Thread(target=prepare, name="prepare timing").start()
 
     def measurement(self, case: CaseId) -> Measurement:
-        """Return all that is known of `case`, its latency included once it was timed."""
+        """Return all that is known of `case`, with what was added of it."""
         measured = self.workbench.measure(case)
         drop = _detectable_drop(measured, self._policy())
         return replace(
             measured,
-            facts={**measured.facts, **drop, **self._latency.get(case, {})},
+            facts={**measured.facts, **drop, **self._added.get(case, {})},
             absent={**measured.absent, **self._absent.get(case, {})},
         )
 
-    def add_latency(self, case: CaseId, facts: dict[str, float]) -> None:
-        """Add the facts of a timed case."""
-        self._latency[case] = facts
+    def add_facts(self, case: CaseId, facts: dict[str, float]) -> None:
+        """Add what a test has found of a case, such as its latency."""
+        self._added.setdefault(case, {}).update(facts)
 
     def add_absent(self, case: CaseId, metric: str, reason: str) -> None:
         """Say why a case has no figure for `metric`."""
@@ -143,13 +173,10 @@ class Suite:
         BaselineError
             The baseline is damaged.
         """
-        found = gates.judge(
-            self.measurement(case),
-            self.baseline(case),
-            self._policy(),
-            metrics,
-            self._reference(case),
-        )
+        measurement, baseline, policy = self.measurement(case), self.baseline(case), self._policy()
+        others = [name for name in metrics if name != counting.METRIC]
+        found = gates.judge(measurement, baseline, policy, others, self._reference(case))
+        found += counting.judged(measurement, baseline, policy, metrics)
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
 
@@ -169,21 +196,47 @@ class Suite:
         return max(1, _TESTS_A_CASE * len(self.cases()))
 
     def _with_layers(self, case: CaseId, finding: Finding) -> Finding:
-        """Name the layers to look at where a converted case answers worse."""
-        quantized = case.variant not in (REFERENCE, SIBLING)
-        worse = finding.verdict is Verdict.REGRESSED and finding.metric in _ABOUT_ANSWERS
-        if not (worse and quantized and finding.fails):
+        """Name the layers to look at where a converted case answers worse, or takes more memory."""
+        if finding.verdict is not Verdict.REGRESSED or not finding.fails:
             return finding
-        layer, lines = self.workbench.diagnosis(case, finding.flipped)
+        if finding.metric in _ABOUT_MEMORY:
+            layer, lines = self.workbench.memory_peak(case)
+        elif finding.metric in _ABOUT_ANSWERS and case.variant not in (REFERENCE, SIBLING):
+            layer, lines = self.workbench.diagnosis(case, finding.flipped)
+        else:
+            return finding
         return replace(finding, layer=layer, evidence=(*finding.evidence, *lines))
 
     def _with_images(self, case: CaseId, finding: Finding) -> Finding:
         """Name the images behind a finding as the dataset names them."""
         if not finding.flipped:
             return finding
-        names = [self.workbench.image_name(case, position) for position in finding.flipped]
-        shown = ", ".join(names[:_SHOWN_IMAGES]) + (" ..." if len(names) > _SHOWN_IMAGES else "")
-        return replace(finding, evidence=(*finding.evidence, f"images: {shown}"))
+        lines = [f"images: {self._names(case, finding.flipped)}", *self._new_images(case, finding)]
+        return replace(finding, evidence=(*finding.evidence, *lines))
+
+    def _new_images(self, case: CaseId, finding: Finding) -> Iterator[str]:
+        """Say which of them are new against the saved run, where there is one to compare with."""
+        baseline = self.baseline(case)
+        if self._against is None or baseline is None:
+            return
+        name, reference = self.options.against, replace(case, variant=REFERENCE)
+        try:
+            new = against.newly_flipped(
+                finding,
+                self.measurement(case),
+                baseline,
+                self.baseline(reference),
+                self._against,
+            )
+        except UsageError as error:
+            yield f"against {name!r} it cannot be told which of them are new: {error}"
+            return
+        listed = f": {self._names(case, new)}" if new else ""
+        yield f"new against {name!r}: {len(new) or 'none'} of {len(finding.flipped)}{listed}"
+
+    def _names(self, case: CaseId, positions: Sequence[int]) -> str:
+        names = [self.workbench.image_name(case, position) for position in positions]
+        return ", ".join(names[:_SHOWN_IMAGES]) + (" ..." if len(names) > _SHOWN_IMAGES else "")
 
     def baseline(self, case: CaseId) -> Baseline | None:
         """Read the stored baseline of `case`; ``None`` where there is none."""
@@ -228,6 +281,26 @@ def _make_workbench(options: Options) -> Workbench:
     from tinyml_bench.isolation import IsolatedExecutor
     from tinyml_bench.measure import Workbench
 
+    plan = _plan(options)
     workers = options.workers or min(machine.cores(), 4)
     executor = IsolatedExecutor(workers, options.time_limit_seconds)
-    return Workbench(executor, Cache(enabled=options.cache), samples=options.samples)
+    return Workbench(executor, Cache(enabled=options.cache), samples=options.samples, plan=plan)
+
+
+def _plan(options: Options) -> Plan:
+    """Decide what of a device is looked at.
+
+    Raises
+    ------
+    UsageError
+        What was asked for by name cannot be looked at, as an extra is missing.
+    """
+    from tinyml_bench.targets.survey import Plan
+
+    if options.device == "off":
+        return Plan.without("--tinyml-device is off")
+    plan = Plan.of_installed(options.accelerator)
+    asked = options.device == "on" or options.accelerator or options.board
+    if asked and plan.absent:
+        raise UsageError("; ".join(dict.fromkeys(plan.absent.values())))
+    return plan

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import checkpoints, conversion, layers
+from tinyml_bench import calibration, checkpoints, conversion, layers
 from tinyml_bench.chatter import import_tensorflow
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.memory import peak_memory
@@ -106,8 +106,11 @@ def describe(workload: Workload, images: Images) -> Description:
     ------
     DataMissingError, DataCorruptError, CheckpointError
         Some of it is not there, or is not what it should be.
+    UsageError
+        The calibration split shares images with the test split, or is of one class.
     """
-    test, calibration = images.load("test"), images.load("calibration")
+    test, calibrating = images.load("test"), images.load("calibration")
+    calibration.check(images.dataset.name, calibrating, test)
     model = _model(workload)
     size, compressed, with_optimizer = conversion.saved_keras_sizes(model)
     network = hashlib.sha256(model.to_json().encode())
@@ -117,7 +120,7 @@ def describe(workload: Workload, images: Images) -> Description:
         network_sha256=network.hexdigest(),
         checkpoint_sha256=checkpoints.fingerprint(workload, model),
         test_sha256=test.sha256,
-        calibration_sha256=calibration.sha256,
+        calibration_sha256=calibrating.sha256,
         test_samples=len(test.images),
         keras_bytes=size,
         keras_gzip_bytes=compressed,
@@ -127,8 +130,8 @@ def describe(workload: Workload, images: Images) -> Description:
 
 def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
     """Convert the trained network; returns the content of the ``.tflite`` file."""
-    calibration = images.load("calibration").images.astype(np.float32)
-    return conversion.convert(recipe, _model(workload), calibration)
+    pixels = images.load("calibration").images.astype(np.float32)
+    return conversion.convert(recipe, _model(workload), pixels)
 
 
 def evaluate(path: Path, images: Images, stretch: tuple[int, int], runtime: Runtime) -> Shard:

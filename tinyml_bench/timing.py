@@ -52,7 +52,7 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
     if benchmark.disabled or benchmark.stats is None:
         suite.add_absent(case, "latency_ratio", "timing is disabled")
     else:
-        suite.add_latency(case, timer.facts(benchmark.stats.stats.data))
+        suite.add_facts(case, timer.facts(benchmark.stats.stats.data))
     benchmark.group = case.workload
     benchmark.extra_info.update(extra_info(suite.measurement(case)))
 

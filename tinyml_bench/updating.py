@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyml_bench import baselines, deviations, gates
+from tinyml_bench import baselines, counting, deviations, gates
 from tinyml_bench.baselines import Change
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
@@ -102,13 +102,16 @@ def judge(
     BaselineError
         A baseline is damaged.
     """
-    reference = replace(case, variant=REFERENCE)
-    return gates.judge(
+    reference, baseline = replace(case, variant=REFERENCE), baselines.read(folder, case)
+    others = [name for name in gates.GATED if name != counting.METRIC]
+    found = gates.judge(
         measurements[case],
-        baselines.read(folder, case),
+        baseline,
         policy,
-        reference=gates.Reference(baselines.read(folder, reference), measurements.get(reference)),
+        others,
+        gates.Reference(baselines.read(folder, reference), measurements.get(reference)),
     )
+    return found + counting.judged(measurements[case], baseline, policy, gates.GATED)
 
 
 def update_all(folder: Path, found: Found, request: Request) -> Outcome:

@@ -10,6 +10,7 @@ not for each run, as a user's command would.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import statistics
@@ -20,17 +21,28 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 from tabulate import tabulate
 
-from tinyml_bench.ab import Comparison, Plan, compare_files, measure
+from tinyml_bench.ab import (
+    FASTER,
+    INCONCLUSIVE,
+    NO_DIFFERENCE,
+    SLOWER,
+    Comparison,
+    Plan,
+    compare_files,
+    measure,
+)
 from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.stats import wilson_interval
 from tinyml_bench.tflite import Runner
 
 # Half a layer more of so many equal layers is the slowdown.
 SIDE, FILTERS, MORE_FILTERS = 12, 32, 48
+VERDICTS = (SLOWER, NO_DIFFERENCE, INCONCLUSIVE, FASTER)
 
 
 def network(layers: int, last_filters: int) -> bytes:
@@ -79,12 +91,14 @@ def load(wanted: bool) -> Iterator[None]:
             process.join()
 
 
-def repeated(old: Path, new: Path, options: argparse.Namespace) -> list[tuple[Comparison, float]]:
+def repeated(
+    old: Path, new: Path, runs: int, options: argparse.Namespace
+) -> list[tuple[Comparison, float]]:
     """Compare two files again and again; returns what came, and the seconds it took each time."""
     plan = Plan(seconds=options.time_limit)
     runners = [Runner.from_file(path) for path in (old, new)] if options.one_process else []
     found = []
-    for run in range(options.runs):
+    for run in range(runs):
         started = time.time()
         if options.one_process:
             comparison = measure(runners[0], runners[1], plan, started, seed=run)
@@ -95,28 +109,48 @@ def repeated(old: Path, new: Path, options: argparse.Namespace) -> list[tuple[Co
     return found
 
 
-def row(name: str, found: list[tuple[Comparison, float]]) -> list[object]:
+def row(percent: int, found: list[tuple[Comparison, float]]) -> dict[str, Any]:
     """Sum up the runs of one pair of files."""
     verdicts = [comparison.verdict for comparison, _ in found]
-    slower = verdicts.count("slower")
-    wilson = binomtest(slower, len(found)).proportion_ci(0.95, method="wilson")
     ratios = [comparison.estimate.ratio for comparison, _ in found]
     seconds = [taken for _, taken in found]
-    return [
-        name,
-        len(found),
-        f"{slower} [{100 * wilson.low:.1f} %, {100 * wilson.high:.1f} %]",
-        verdicts.count("no difference"),
-        verdicts.count("inconclusive"),
-        f"{statistics.median(ratios):.4f} [{min(ratios):.4f}, {max(ratios):.4f}]",
-        f"{statistics.median(seconds):.1f}, at most {max(seconds):.1f}",
-    ]
+    return {
+        "slowdown": percent,
+        "runs": len(found),
+        **{verdict: verdicts.count(verdict) for verdict in VERDICTS},
+        "ratio": [statistics.median(ratios), min(ratios), max(ratios)],
+        "seconds": [statistics.median(seconds), max(seconds)],
+    }
+
+
+def table(rows: list[dict[str, Any]], load: bool) -> str:
+    """Draw what the runs came to."""
+    header = ("slowdown", "runs", "slower", *VERDICTS[1:], "ratio", "seconds")
+    cells = []
+    for one in rows:
+        low, high = wilson_interval(one["slower"], one["runs"])
+        middle, least, most = one["ratio"]
+        cells.append(
+            [
+                f"+{one['slowdown']} %",
+                one["runs"],
+                f"{one['slower']} [{100 * low:.1f} %, {100 * high:.1f} %]",
+                *(one[verdict] for verdict in VERDICTS[1:]),
+                f"{middle:.4f} [{least:.4f}, {most:.4f}]",
+                "{:.1f}, at most {:.1f}".format(*one["seconds"]),
+            ]
+        )
+    return f"other core {'loaded' if load else 'left alone'}\n{tabulate(cells, header)}"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100, help="of each pair (default: 100)")
+    parser.add_argument(
+        "--null-runs", type=int, metavar="N", help="of the network with itself (default: --runs)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--load", action="store_true", help="keep another core busy")
     parser.add_argument("--one-process", action="store_true", help="start TensorFlow once")
     parser.add_argument("--time-limit", type=float, default=10.0, help="of a run, seconds")
@@ -132,11 +166,10 @@ def main() -> None:
             old, new = Path(folder, "old.tflite"), Path(folder, "new.tflite")
             old.write_bytes(network(layers, FILTERS))
             new.write_bytes(network(layers, MORE_FILTERS if percent else FILTERS))
+            runs = options.runs if percent or options.null_runs is None else options.null_runs
             with load(options.load):
-                rows.append(row(f"+{percent} %", repeated(old, new, options)))
-    header = ("slowdown", "runs", "slower", "no difference", "inconclusive", "ratio", "seconds")
-    print(f"other core {'loaded' if options.load else 'left alone'}")
-    print(tabulate(rows, header))
+                rows.append(row(percent, repeated(old, new, runs, options)))
+    print(json.dumps(rows) if options.json else table(rows, options.load))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# Takes the place of the workbench; `facts.json` and `trouble.json` change single variants.
-_CONFTEST = """
+# Takes the place of the workbench. `facts.json` changes the made-up facts of single variants, and
+# `trouble.json` makes them crash or lack their data.
+CONFTEST = """
 import json
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from tinyml_bench.errors import DataMissingError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Crash, Measurement, Provenance
 
-LABELS = np.arange(1000) % 2
+SAMPLES = 1000
+LABELS = np.arange(SAMPLES) % 2
 
 
 @dataset("toy", class_names=("no", "yes"), replace=True)
 def toy(split):
-    return Split(split, np.zeros((1000, 2, 2, 1), np.uint8), LABELS, tuple(map(str, range(1000))))
+    names = tuple(map(str, range(SAMPLES)))
+    return Split(split, np.zeros((SAMPLES, 2, 2, 1), np.uint8), LABELS, names)
 
 
 @workload("toy-net", variants=("tf", "float32", "int8"), replace=True)
@@ -52,7 +55,7 @@ class MadeUpWorkbench:
     executor = cache = Nothing()
 
     def __init__(self, options):
-        self.samples = options.samples or 1000
+        self.samples = options.samples or SAMPLES
 
     def measure_all(self, cases):
         for case in cases:
@@ -61,22 +64,40 @@ class MadeUpWorkbench:
     def image_name(self, case, position):
         return str(position)
 
+    def memory_peak(self, case):
+        return "conv", ("made up",)
+
     def diagnosis(self, case, positions):
-        return "", ()
+        return "conv", ["layer conv: made up"]
 
     def measure(self, case):
-        if read("trouble.json").get(case.variant) == "missing":
+        trouble = read("trouble.json").get(case.variant)
+        if trouble == "crash":
+            crash = Crash("conversion", "killed by SIGABRT", ("F0 check failed",))
+            return Measurement(case, crash=crash)
+        if trouble == "missing":
             raise DataMissingError("toy is in none of the places tried")
-        wrong = read("facts.json").get(case.variant, {}).get("wrong", 100)
+        changed = read("facts.json").get(case.variant, {})
+        wrong = changed.get("wrong", SAMPLES // 10)
         predicted = LABELS.copy()
         predicted[:wrong] = 1 - predicted[:wrong]
+        if "answer" in changed:
+            predicted[:] = changed["answer"]
         predictions = Predictions.from_labels(predicted, LABELS).prefix(self.samples)
-        facts = {"accuracy": predictions.accuracy, "size_bytes": 1000}
-        provenance = Provenance({"python": "3"}, "made up", "made up", "data", "weights")
+        facts = {"accuracy": predictions.accuracy, "size_bytes": changed.get("size_bytes", 1000)}
+        if case.variant != "tf":
+            facts["accuracy_drop"] = 0.0
+            facts["agreement"] = 1.0
+        provenance = Provenance(
+            {"python": "3"}, "made up", "made up", "data", "weights",
+            model_sha256=case.variant, scores_sha256=changed.get("scores", "scores"),
+        )
         return Measurement(case, provenance, facts, predictions)
 
 
 tinyml_bench.suite._make_workbench = MadeUpWorkbench
+tinyml_bench.timing.invocation = lambda workbench, case: lambda: None
+tinyml_bench.timing.prepare = lambda: None  # or every run would import TensorFlow
 """
 
 _TESTS = """
@@ -113,7 +134,7 @@ class Toy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.write("conftest.py", _CONFTEST)
+        self.write("conftest.py", CONFTEST)
         self.write("test_gates.py", _TESTS)
         self.write("pyproject.toml", "")
 

@@ -1,92 +1,16 @@
 """A project whose measurements are made up, so that the plugin is tested without TensorFlow."""
 
+import importlib
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
-# Takes the place of the workbench. `facts.json` changes the made-up facts of single cases, and
-# `trouble.json` makes single cases crash or lack their data.
-_CONFTEST = """
-import json
-from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import numpy as np
-import tinyml_bench.suite
-import tinyml_bench.timing
-from tinyml_bench import Split, dataset, workload
-from tinyml_bench.errors import DataMissingError
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import Crash, Measurement, Provenance
-
-LABELS = np.arange(100) % 2
-
-
-@dataset("toy", class_names=("no", "yes"), replace=True)
-def toy(split):
-    return Split(split, np.zeros((100, 2, 2, 1), np.uint8), LABELS, tuple(map(str, range(100))))
-
-
-@workload("toy-net", variants=("tf", "float32", "int8"), replace=True)
-def toy_net():
-    raise AssertionError("the made-up workbench builds no network")
-
-
-def read(name):
-    path = Path(name)
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-class Nothing:
-    warnings = ()
-
-    def shutdown(self, wait=True, cancel_futures=False):
-        pass
-
-
-class MadeUpWorkbench:
-    executor = cache = Nothing()
-
-    def __init__(self, options):
-        self.samples = options.samples or 100
-
-    def measure_all(self, cases):
-        for case in cases:
-            yield case, None
-
-    def image_name(self, case, position):
-        return str(position)
-
-    def diagnosis(self, case, positions):
-        return "conv", ["layer conv: made up"]
-
-    def measure(self, case):
-        trouble = read("trouble.json").get(case.variant)
-        if trouble == "crash":
-            crash = Crash("conversion", "killed by SIGABRT", ("F0 check failed",))
-            return Measurement(case, crash=crash)
-        if trouble == "missing":
-            raise DataMissingError("toy is in none of the places tried")
-        changed = read("facts.json").get(case.variant, {})
-        wrong = changed.get("wrong", 10)
-        predicted = LABELS.copy()
-        predicted[:wrong] = 1 - predicted[:wrong]
-        if "answer" in changed:
-            predicted[:] = changed["answer"]
-        predictions = Predictions.from_labels(predicted, LABELS).prefix(self.samples)
-        facts = {"accuracy": predictions.accuracy, "size_bytes": changed.get("size_bytes", 1000)}
-        if case.variant != "tf":
-            facts["accuracy_drop"] = 0.0
-            facts["agreement"] = 1.0
-        provenance = Provenance(
-            {"python": "3"}, "made up", "made up", "data", "weights",
-            model_sha256=case.variant, scores_sha256=changed.get("scores", "scores"),
-        )
-        return Measurement(case, provenance, facts, predictions)
-
-
-tinyml_bench.suite._make_workbench = MadeUpWorkbench
-tinyml_bench.timing.invocation = lambda workbench, case: lambda: None
-"""
+# The made-up workbench also serves the faults of a whole run that `benchmarks/trust` plants.
+CONFTEST = importlib.import_module("trust.toy").CONFTEST
 
 _TESTS = """
 def test_accuracy(tinyml_case):
@@ -107,7 +31,7 @@ class ToyProject:
     def __init__(self, pytester):
         self.pytester = pytester
         self.path = pytester.path
-        pytester.makeconftest(_CONFTEST)
+        pytester.makeconftest(CONFTEST.replace("SAMPLES = 1000", "SAMPLES = 100"))
         pytester.makepyfile(test_gates=_TESTS)
         # Rounds of a made-up inference take no time, so their ratio is anything.
         pytester.makepyprojecttoml("[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n")

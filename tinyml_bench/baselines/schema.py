@@ -1,7 +1,7 @@
 """The text of a baseline file: rendering it, and reading it with the line of what is wrong.
 
 Format 1 (2026-11): facts, provenance, structure, packed predictions, history of changes. A file
-without history has an empty one.
+without history has an empty one; one without ``deployment`` states nothing of any device.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry
+from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.predictions import Predictions, pack, unpack
@@ -76,6 +77,7 @@ def render(baseline: Baseline, history: Sequence[Entry] = ()) -> str:
         "facts": {name: baseline.facts[name] for name in METRICS if name in baseline.facts},
         "provenance": asdict(baseline.provenance),
         "structure": baseline.structure and baseline.structure.to_json(),
+        **({"deployment": baseline.deployment.to_json()} if baseline.deployment else {}),
         "predictions": {
             "samples": baseline.predictions.samples,
             "predicted": pack(baseline.predictions.predicted),
@@ -124,7 +126,10 @@ class _Parser:
             )
         provenance = self._provenance(self._field(document, "provenance", dict))
         structure = self._structure(document)
-        baseline = Baseline(case, provenance, facts, predictions, self.source, structure)
+        deployment = self._deployment(document)
+        baseline = Baseline(
+            case, provenance, facts, predictions, self.source, structure, deployment
+        )  # fmt: skip
         return Stored(baseline, self._history(document))
 
     def _document(self) -> dict[str, Any]:
@@ -184,6 +189,14 @@ class _Parser:
             return None if table is None else Structure.from_json(table)
         except ValueError as error:
             raise self._error(f"'structure' {error}", '"structure"') from error
+
+    def _deployment(self, document: dict[str, Any]) -> Deployment | None:
+        if "deployment" not in document:
+            return None
+        try:
+            return Deployment.from_json(self._field(document, "deployment", dict))
+        except ValueError as error:
+            raise self._error(f"'deployment' {error}", '"deployment"') from error
 
     def _history(self, document: dict[str, Any]) -> tuple[Entry, ...]:
         entries = self._field({"history": [], **document}, "history", list)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tinyml_bench.baselines import merging
 from tinyml_bench.baselines.files import path_of, read_stored, write
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
 from tinyml_bench.baselines.schema import Stored, render
@@ -55,6 +56,7 @@ def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
     for name, value in facts.items():
         if not math.isfinite(value):
             raise BaselineError(f"{measurement.case}: {name} is {value}, which is never stored")
+    _refuse_what_is_not_finite(measurement)
     return Baseline(
         measurement.case,
         measurement.provenance,
@@ -62,7 +64,17 @@ def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
         measurement.predictions,
         source,
         measurement.structure,
+        measurement.deployment,
     )
+
+
+def _refuse_what_is_not_finite(measurement: Measurement) -> None:
+    if measurement.deployment is None:
+        return
+    try:
+        measurement.deployment.to_json()
+    except ValueError as error:
+        raise BaselineError(f"{measurement.case}: its deployment {error}") from error
 
 
 def update(
@@ -171,15 +183,15 @@ def _figures(finding: Finding) -> str:
 
 
 def _completed(old: Baseline, new: Baseline) -> Baseline:
-    """Add the facts that `old` lacks and leave the others alone."""
-    for name in sorted(new.facts.keys() - old.facts.keys()):
+    """Add the facts and parts that `old` lacks and leave the others alone."""
+    facts = {**merging.addable(old, new), **old.facts}
+    for name in sorted({*facts, *merging.added(old, new)} - old.facts.keys()):
         if not _goes_with(METRICS[name], old, new):
             raise BaselineError(
                 f"{old.source}: {name} cannot be added: it was measured on other images, weights, "
                 f"processor or runtime than what the file holds; rewrite it with --baseline-update"
             )
-    facts = {**new.facts, **old.facts}
-    return replace(old, facts=facts)
+    return replace(merging.completed(old, new), facts=facts)
 
 
 def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
@@ -192,8 +204,12 @@ def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
 
 
 def _merged(old: Baseline, new: Baseline, findings: Iterable[Finding]) -> Baseline:
-    """Take the new facts, but keep a noisy one for as long as it still describes the case."""
+    """Take the new facts, but keep a noisy one for as long as it still describes the case.
+
+    What a device meets is kept too where this run had no means to measure it.
+    """
     alarmed = {finding.metric for finding in findings if finding.verdict in _ALARMED}
+    new = merging.renewed(old, new)
     facts = dict(new.facts)
     for name, value in old.facts.items():
         metric = METRICS[name]
@@ -218,7 +234,7 @@ def _difference(old: Baseline | None, new: Baseline, path: Path) -> Change | Non
     flips = len(new.predictions.flips(old.predictions)) if comparable else new.predictions.samples
     # The same figures in another place: unless that is stored, they stay incomparable for ever.
     moved = any(not _same_place(METRICS[name], old, new) for name in new.facts)
-    rebuilt = old.structure != new.structure
+    rebuilt = old.structure != new.structure or merging.changed(old, new)
     if not (facts or flips or moved or rebuilt):
         return None
     return Change(path, created=False, facts=facts, flips=flips)

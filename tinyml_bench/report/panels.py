@@ -307,7 +307,7 @@ class _Builder:
     def _letter(self, text: str) -> str:
         if not text:
             return ""
-        return self.letters.setdefault(text, _letter(len(self.letters)))
+        return self.letters.setdefault(text, letter(len(self.letters)))
 
     def _use(self, marks: str) -> str:
         self.used.update(marks)
@@ -327,13 +327,13 @@ class _Builder:
         ]
 
 
-def _letter(index: int) -> str:
-    """Return a, b, ... z, then aa, ab, ...
+def letter(index: int) -> str:
+    """Return the letter of a footnote: a, b, ... z, then aa, ab, ...
 
     Examples
     --------
-    >>> _letter(0), _letter(25), _letter(26)
+    >>> letter(0), letter(25), letter(26)
     ('a', 'z', 'aa')
     """
-    prefix = _letter(index // 26 - 1) if index >= 26 else ""
+    prefix = letter(index // 26 - 1) if index >= 26 else ""
     return prefix + chr(ord("a") + index % 26)

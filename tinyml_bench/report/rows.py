@@ -11,7 +11,10 @@ from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import Finding, Measurement, Run
 
 # The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
-_UNITS = {"_bytes": "bytes", "_ns": "ns", "_seconds": "s", "_ratio": "ratio", "_pairs": "pairs"}
+_UNITS = {
+    "_bytes": "bytes", "_ns": "ns", "_seconds": "s", "_ratio": "ratio", "_pairs": "pairs",
+    "_cycles": "cycles", "_flips": "images",
+}  # fmt: skip
 
 
 def as_csv(run: Run, paper_too: bool = False) -> str:

@@ -16,6 +16,9 @@ _DEFAULT_REASONS = {
     Verdict.CRASHED: "no reason is given",
 }
 
+# What they compare has names and no number, so the reason says it all.
+_NAMED = frozenset({"micro", "npu", "parity", "budget"})
+
 
 def sentence(finding: Finding) -> str:
     """Say a finding in one line.
@@ -29,6 +32,8 @@ def sentence(finding: Finding) -> str:
     >>> sentence(Finding("a-b-int8", "class_recall", Verdict.REGRESSED, True, 0.91, 0.02, 0.86,
     ...                  reason="class 3"))
     'a-b-int8 class_recall (class 3): 0.9100 -> 0.0200, limit 0.8600'
+    >>> sentence(Finding("a-b-int8", "micro", Verdict.REGRESSED, True, reason="runs -> lacks IF"))
+    'a-b-int8 micro: runs -> lacks IF'
     >>> sentence(Finding("a-b-int8", "case", Verdict.CRASHED, True, reason="conversion: SIGABRT"))
     'a-b-int8 crashed in conversion: SIGABRT'
     """
@@ -85,6 +90,8 @@ def _comparison(finding: Finding, reason: str) -> str:
     if _is_of_a_class(finding):
         reason = ""
     if finding.baseline is None and finding.current is None:
+        if reason and finding.metric in _NAMED:
+            return reason
         return f"{finding.verdict}, {reason}" if reason else f"{finding.verdict}"
     values = [value for value in (finding.baseline, finding.current) if value is not None]
     told = " -> ".join(_show(finding.metric, value) for value in values)

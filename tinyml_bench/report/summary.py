@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tinyml_bench.records import Run, Verdict
+from tinyml_bench.deployment import FACTS
+from tinyml_bench.records import Finding, Run, Verdict
+from tinyml_bench.report.deployment import Shelf, devices
 from tinyml_bench.report.sentences import sentence
 from tinyml_bench.report.tables import tables
 
@@ -19,7 +21,9 @@ _PAINT = (
 )
 
 
-def summary(run: Run, width: int, colour: bool, paper: bool = False) -> str:
+def summary(
+    run: Run, width: int, colour: bool, paper: bool = False, shelf: Shelf | None = None
+) -> str:
     """Sum a run up: tables, counts, failing sentences, then what is open and why.
 
     A sentence stays on one line whatever the width, so that it can be searched for; one that
@@ -34,16 +38,20 @@ def summary(run: Run, width: int, colour: bool, paper: bool = False) -> str:
         Colour what failed, with ANSI codes.
     paper : bool
         Show the paper's figures too.
+    shelf : Shelf or None
+        The boards to tell of.
     """
     run = replace(run, findings=tuple(dict.fromkeys(run.findings)))
-    drawn = tables(run, width=width, paper=paper)
+    said = {finding.reason for finding in _let_pass(run, Verdict.INCOMPARABLE)}
+    met = devices(run, width=width, shelf=shelf, said=said)
+    drawn = "\n\n".join(block for block in (tables(run, width=width, paper=paper), met) if block)
     failing = [sentence(finding) for finding in run.findings if finding.fails]
     blocks = [
         _painted(drawn) if colour else drawn,
         _counts(run),
         "\n".join(_ansi(line, _RED) if colour else line for line in failing),
         "\n".join(_inconclusive(run)),
-        "\n".join(_incomparable(run)),
+        "\n".join([*_incomparable(run), *_unstored(run)]),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -55,13 +63,13 @@ def _counts(run: Run) -> str:
     return f"{cases} case{'' if cases == 1 else 's'}: {told or 'nothing was judged'}"
 
 
+def _let_pass(run: Run, verdict: Verdict) -> list[Finding]:
+    return [one for one in run.findings if one.verdict is verdict and not one.fails]
+
+
 def _inconclusive(run: Run) -> list[str]:
     """Return what got worse without proof, and does not fail for it, with what would prove it."""
-    told = [
-        sentence(finding)
-        for finding in run.findings
-        if finding.verdict is Verdict.INCONCLUSIVE and not finding.fails
-    ]
+    told = [sentence(finding) for finding in _let_pass(run, Verdict.INCONCLUSIVE)]
     note = "inconclusive: worse than the limit, without proof; by default this does not fail"
     return [*told, note] if told else []
 
@@ -70,12 +78,25 @@ def _incomparable(run: Run) -> Iterator[str]:
     """Group what is incomparable without failing by what was measured and why."""
     groups = Counter(
         (_family(finding.metric), finding.reason or "no reason is given")
-        for finding in run.findings
-        if finding.verdict is Verdict.INCOMPARABLE and not finding.fails
+        for finding in _let_pass(run, Verdict.INCOMPARABLE)
     )
     for (family, reason), count in groups.items():
         figures = "figure is" if count == 1 else "figures are"
         yield f"{count} {family} {figures} incomparable: {reason}"
+
+
+def _unstored(run: Run) -> list[str]:
+    """Say what of a device was measured and not judged, since nothing was stored to judge it by."""
+    counts = Counter(
+        finding.metric for finding in _let_pass(run, Verdict.MISSING) if finding.metric in FACTS
+    )
+    if not counts:
+        return []
+    told = ", ".join(
+        f"{part} of {count} case{'' if count == 1 else 's'}" for part, count in counts.items()
+    )
+    store = "python -m pytest benchmarks/ --baseline-update-new"
+    return [f"not judged, for no baseline had it: {told}; this stores it: {store}"]
 
 
 def _family(metric: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tinyml_bench.runs.files import names, read, write
+from tinyml_bench.runs.files import find, names, read, write
+from tinyml_bench.runs.models import keep_models, kept_models
 from tinyml_bench.runs.schema import (
     FORMAT,
     finding_from_json,
@@ -15,9 +16,12 @@ from tinyml_bench.runs.schema import (
 
 __all__ = [
     "FORMAT",
+    "find",
     "finding_from_json",
     "finding_to_json",
     "from_json",
+    "keep_models",
+    "kept_models",
     "measurement_from_json",
     "measurement_to_json",
     "names",

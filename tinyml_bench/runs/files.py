@@ -11,7 +11,7 @@ from tinyml_bench.files import write_atomically
 from tinyml_bench.records import Run
 from tinyml_bench.runs.schema import from_json, to_json
 
-_LAST = "last"
+LAST = "last"
 _LONGEST_STEM = 200  # file systems allow 255 bytes; a temporary name and a suffix are added
 
 
@@ -25,13 +25,13 @@ def write(run: Run, folder: Path) -> Path:
     UsageError
         The name cannot be a file's, a value is not finite, or the folder cannot be written.
     """
-    path = folder / _file_name(run.name)
+    path = folder / file_name(run.name)
     text = json.dumps(to_json(run), indent=1, allow_nan=False) + "\n"
     try:
         if not folder.is_dir():
             # Runs are this machine's; a project need not list them in its own ignore file.
             write_atomically(folder / ".gitignore", b"*\n")
-        for target in dict.fromkeys((path, folder / _file_name(_LAST))):
+        for target in dict.fromkeys((path, folder / file_name(LAST))):
             write_atomically(target, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(
@@ -49,7 +49,7 @@ def read(name_or_path: str, folder: Path) -> Run:
     UsageError
         There is no such run (the message lists those there are), or the file is damaged.
     """
-    path = _find(name_or_path, folder)
+    path = find(name_or_path, folder)
     try:
         return from_json(json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant))
     except json.JSONDecodeError as error:
@@ -69,9 +69,16 @@ def names(folder: Path) -> list[str]:
     return sorted(unquote(path.stem) for path in folder.glob("*.json"))
 
 
-def _find(name_or_path: str, folder: Path) -> Path:
+def find(name_or_path: str, folder: Path) -> Path:
+    """Return the file of the run saved under a name in `folder`, or the file at a path.
+
+    Raises
+    ------
+    UsageError
+        There is no such run; the message lists those there are.
+    """
     if not _is_path(name_or_path):
-        saved = folder / _file_name(name_or_path)
+        saved = folder / file_name(name_or_path)
         if saved.is_file():
             return saved
     given = Path(name_or_path)
@@ -88,7 +95,14 @@ def _is_path(text: str) -> bool:
     return "/" in text or "\\" in text
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return what the file of the run `name` is called.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be a file's.
+    """
     if not name.strip() or _is_path(name):
         raise UsageError(
             f"{name!r} cannot name a saved run: use a word without '/' or '\\', such as before"

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tinyml_bench.anatomy import Structure
+from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions, pack, unpack
 from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Provenance, Run, Verdict
@@ -90,6 +91,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
         "cached": measurement.cached,
         "structure": measurement.structure and measurement.structure.to_json(),
         "claim": measurement.claim,
+        **_deployment_to_json(measurement),
     }
 
 
@@ -116,6 +118,10 @@ def measurement_from_json(mapping: object, where: str = "measurement") -> Measur
         cached=_field(entry, "cached", bool, where),
         structure=_optional(entry, "structure", where, _structure_from_json),
         claim=_field(entry, "claim", str, where),
+        # Runs that measured nothing of a device have no such field.
+        deployment=_optional(
+            {"deployment": None, **entry}, "deployment", where, _deployment_from_json
+        ),
     )
 
 
@@ -220,6 +226,22 @@ def _predictions_from_json(mapping: object, where: str) -> Predictions:
 def _structure_from_json(mapping: object, where: str) -> Structure:
     try:
         return Structure.from_json(mapping)
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error
+
+
+def _deployment_to_json(measurement: Measurement) -> dict[str, Any]:
+    if measurement.deployment is None:
+        return {}
+    try:
+        return {"deployment": measurement.deployment.to_json()}
+    except ValueError as error:
+        raise UsageError(f"{measurement.case}: its deployment {error}") from error
+
+
+def _deployment_from_json(mapping: object, where: str) -> Deployment:
+    try:
+        return Deployment.from_json(mapping)
     except ValueError as error:
         raise UsageError(f"{where} {error}") from error
 
