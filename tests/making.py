@@ -32,6 +32,7 @@ FACTS: Mapping[str, float] = {
     "gzip_bytes": 150_000,
     "size_reduction": 0.74,
     "latency_ratio": 0.5,
+    "instructions": 1_000_000,
 }
 
 

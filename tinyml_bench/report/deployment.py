@@ -146,6 +146,9 @@ class _Sheet:
         yield from (f"{mark}  {text}" for text, mark in self.letters.items())
         yield from self._absent()
         yield from self._estimates()
+        told = [one for one in self.measured if _of(one).npu is not None]
+        if told and len(told) < len(self.measured):
+            yield "An Ethos-U computes in integers: the other cases are not estimated"
         yield from self._flips()
         if any(column.group == "boards" for column in self.columns):
             yield f"{fits.assumptions()}."
