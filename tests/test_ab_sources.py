@@ -229,12 +229,13 @@ def toy_net():
 
 # Stands in for the package of a revision: its model is what that revision says, and what it sees.
 _EXPORT = """
-import os, pathlib, sys, time
+import os, pathlib, sys, tempfile, time
 assert sys.argv[1:5] == ["export", "toy-net-int8", "--to", "tflite"], sys.argv
 here = pathlib.Path.cwd()
 if (here / "refuses").exists():
     sys.exit("tinyml-bench: error: " + (here / "refuses").read_text())
 if (here / "hangs").exists():
+    tempfile.mkdtemp()  # as a worker has one, which a killed export does not remove
     pathlib.Path(os.environ["REACHED"]).touch()
     time.sleep(600)
 cache = sorted(os.listdir(os.environ["TINYML_BENCH_CACHE"]))
@@ -332,7 +333,7 @@ def test_a_project_below_the_repository_s_folder_is_found_there(repository, monk
 @needs_git
 def test_models_of_other_code_are_not_taken_from_the_cache(repository, tmp_path, monkeypatch):
     """Datasets are, and the folder with data is a whole path there."""
-    for name in ("models", "scores", "evaluations", "datasets"):
+    for name in ("models", "scores", "evaluations", "deployments", "datasets"):
         (tmp_path / "cache" / name).mkdir(parents=True)
     (tmp_path / "cache" / "models" / key(a=1)).write_text("of another revision")
     monkeypatch.setenv("TINYML_BENCH_DATA", "pictures")

@@ -109,6 +109,7 @@ COLUMNS = {
         "suite",
         "timing",
         "updating",
+        "versions",
     ],
     "translating": ["cli", "plugin"],
     "door": ["__init__"],

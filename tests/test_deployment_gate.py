@@ -165,7 +165,9 @@ def test_what_never_ran_in_micro_is_a_fact(then, now):
     """It passes, and says why it does not run."""
     finding = the("micro", measured(Deployment(now), {}), stored(Deployment(then), {}))
     assert (finding.verdict, finding.fails) == (Verdict.MATCHED, False)
-    assert finding.evidence == (f"as stored: {now.problem}",)
+    same = (f"as stored: {now.problem}",)
+    assert (finding.evidence == same) == (now == then)
+    assert now.problem in finding.evidence[0] or "lacks" in finding.evidence[0]
 
 
 def test_a_model_that_no_longer_runs_fails_once():
@@ -343,9 +345,10 @@ def test_on_another_processor_only_kernels_that_are_the_same_there_are_compared(
     ],
 )
 def test_pairs_of_other_images_are_incomparable(now, words):
-    """Neither fewer nor others."""
+    """Neither fewer nor others, and that is no excuse: an update stores the new ones."""
     finding = the("parity", now)
-    assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, False)
+    assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
+    assert "--baseline-update" in finding.advice
     assert words in finding.reason
 
 
@@ -433,7 +436,9 @@ def test_a_case_that_never_fitted_the_board_is_a_fact(then):
     """Nor does one fail of which nothing is stored: it says by how much it does not fit."""
     found_now = budgeted(measured(arena_bytes=60_001), then, board=SMALL)
     told = [one for one in found_now if one.metric == "budget"]
-    assert [(one.verdict, one.fails) for one in told] == [(Verdict.MATCHED, False)] * bool(then)
+    known = then is not None and then.deployment is not None
+    verdict = Verdict.MATCHED if known else Verdict.MISSING
+    assert [(one.verdict, one.fails) for one in told] == [(verdict, False)] * bool(then)
     for one in told:
         assert "RAM 10,001 bytes short" in one.evidence[0]
 
@@ -443,7 +448,8 @@ def test_a_case_that_fits_for_the_first_time_improves():
     then = stored(facts={**FIGURES, "arena_bytes": 60_000})
     (finding,) = budgeted(measured(), then, board=SMALL)
     assert (finding.verdict, finding.fails) == (Verdict.IMPROVED, False)
-    (unknown,) = budgeted(measured(), stored(None, {}), board=SMALL)
+    found_now = budgeted(measured(), stored(None, {}), board=SMALL)
+    (unknown,) = [one for one in found_now if one.metric == "budget"]
     assert unknown.verdict is Verdict.MATCHED
 
 
@@ -485,7 +491,6 @@ def test_an_excess_that_is_new_says_so():
 @pytest.mark.parametrize(
     ("deployment", "facts"),
     [
-        (replace(FULL, npu=REFUSED), ARENA),
         (replace(FULL, npu=None), ARENA),
         (replace(FULL, micro=LACKING), CYCLES),
         (Deployment(LACKING), {}),
@@ -561,9 +566,37 @@ def test_a_project_may_insist_on_what_an_extra_measures():
 def test_a_part_that_was_not_asked_for_is_never_skipped_in_silence():
     """Whoever leaves it out of a gated run reads so, even where no reason is given."""
     judged = found(measured(None, {}))
-    assert [(one.metric, one.reason) for one in judged] == [
-        (part, "it was not measured") for part in FACTS
-    ]
+    assert [(one.metric, one.fails) for one in judged] == [(part, True) for part in FACTS]
+    assert [one.reason for one in judged if one.metric != "npu"] == ["it was not measured"] * 2
+
+
+def test_an_integer_case_that_is_none_any_more_regresses():
+    """Then nothing of it is estimated, and that is not for want of Vela."""
+    now = measured(replace(FULL, npu=None), ARENA)
+    finding = the("npu", now)
+    assert finding.fails
+    assert first_line(finding) == (
+        "tiny-cnn-int8 npu: runs on ethos-u55-128 -> it no longer computes mostly in integers"
+    )
+
+
+def test_a_board_whose_npu_was_not_estimated_before_is_no_regression():
+    """Its estimate now and the CPU's arena then are two things."""
+    npu = replace(NPU, accelerator="ethos-u55-64")
+    board = replace(SMALL, npu="ethos-u55-64")
+    now = measured(replace(FULL, npu=npu), {**FIGURES, "npu_sram_bytes": 10**6})
+    told = [one for one in budgeted(now, stored(), board=board) if one.metric == "budget"]
+    assert [(one.verdict, one.fails) for one in told] == [(Verdict.MISSING, False)]
+
+
+def test_a_budget_of_cycles_is_not_met_by_an_estimate_that_failed():
+    """Vela that gave no answer is no model that costs nothing."""
+    npu = Npu("ethos-u55-128", "Vela gave no answer within 300 s")
+    now = measured(replace(FULL, npu=npu), ARENA)
+    told = budgeted(now, stored(), budget=Budget(cycles=500_000))
+    (finding,) = [one for one in told if one.metric == "budget"]
+    assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
+    assert "Vela gave no answer" in finding.reason
 
 
 def test_what_no_baseline_has_is_told_and_fails_nobody():

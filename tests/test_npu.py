@@ -158,6 +158,7 @@ def test_a_file_that_is_no_model_never_gets_to_vela(monkeypatch, content):
     """Vela dies of a segmentation fault on some."""
     stand_in(monkeypatch, "raise SystemExit('Vela was started')")
     made = npu.estimate(content)
+    assert made.is_final
     assert made.npu.problem.startswith("model is ")
     assert "\n" not in made.npu.problem
     assert made.cycles is None
@@ -199,6 +200,7 @@ def test_a_hang_has_a_limit(monkeypatch):
     stand_in(monkeypatch, "import time; time.sleep(60)")
     made = npu.estimate(integer(), limit_seconds=0.2)
     assert made.npu.problem == "Vela gave no answer within 0.2 s"
+    assert not made.is_final
 
 
 def test_a_vela_that_cannot_be_started_is_a_problem(monkeypatch):

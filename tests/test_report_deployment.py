@@ -192,6 +192,17 @@ def test_a_missing_extra_is_named_once_with_its_command():
     assert NO_VELA not in devices(run(*measured), width=200, said={NO_VELA})
 
 
+@pytest.mark.parametrize(("ram", "answer"), [(1 << 18, "fits"), (1 << 16, "RAM 13.5 KiB short !")])
+def test_a_board_that_a_case_fits_is_not_marked_for_the_budget(ram, answer):
+    """Both are judged under one name, and only one of them has a column."""
+    worse = Finding("fashion_mnist-custom-int8", "budget", Verdict.REGRESSED, True)
+    measured = run(case("int8", Deployment(RUNS), **ARENA), findings=[worse])
+    board = Board("b", 1 << 20, ram)
+    drawn = devices(measured, width=80, form="markdown", shelf=Shelf(board))
+    assert f" {answer} |" in drawn
+    assert ("! regressed" in drawn) == ("!" in answer)
+
+
 def test_what_got_worse_is_marked_and_the_mark_explained():
     """Figures stay aligned beside it."""
     worse = Finding("fashion_mnist-custom-int8", "arena_bytes", Verdict.REGRESSED, True, 1.0, 2.0)

@@ -167,6 +167,15 @@ def test_a_death_is_not_kept(tmp_path):
     assert looked_at(tmp_path).deployment.micro.problem == ""
 
 
+def test_what_vela_failed_in_is_not_kept(tmp_path, monkeypatch):
+    """It may have run out of time on a busy machine; that it takes no operator is an answer."""
+    said = [Estimate(Npu("ethos-u55-128", "no answer"), is_final=False)]
+    said += [Estimate(Npu("ethos-u55-128", "it takes none of its operators"))]
+    monkeypatch.setattr(npu, "estimate", lambda *_: said.pop(0))
+    problems = [looked_at(tmp_path).deployment.npu.problem for _ in range(3)]
+    assert problems == ["no answer", *["it takes none of its operators"] * 2]
+
+
 def test_a_damaged_entry_is_made_anew(tmp_path):
     """An entry of another version is no answer."""
     first = looked_at(tmp_path)

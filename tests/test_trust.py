@@ -16,9 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-catalogue, evidence, page, running = (
+catalogue, evidence, page, run, running = (
     importlib.import_module(f"trust.{name}")
-    for name in ("catalogue", "evidence", "page", "running")
+    for name in ("catalogue", "evidence", "page", "run", "running")
 )
 importlib.import_module("trust.planted")
 
@@ -137,3 +137,46 @@ def test_the_page_names_every_fault():
     """Each has a row: none was added or dropped since the page was made."""
     rows = {row["name"] for row in evidence.read()["catalogue"].found["faults"]}
     assert rows == {fault.name for fault in FAULTS}
+
+
+def section(found):
+    """Make a section with these figures."""
+    return evidence.Section(found, "2026-01-01", "a cpu", 2, "python 3", "0")
+
+
+def ab_row(slowdown, slower, runs=100):
+    """Make a row of what `ab` came to."""
+    return {"slowdown": slowdown, "runs": runs, "slower": slower}
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"null": {"runs": 100, "alarmed": 1, "pytest": []}}, "1 of 100 null runs"),
+        ({"null": {"runs": 100, "alarmed": 0, "pytest": [0, 1]}}, "exited"),
+        ({"null": {"runs": 99, "alarmed": 0, "pytest": []}}, "99 null runs are too few"),
+        ({"ab_power": [ab_row(0, 4, 400)]}, "slower than itself in 1.0%"),
+        ({"ab_power": [ab_row(5, 94)]}, "a slowdown of 5 % in 94.0% of runs only"),
+        ({"ab_power": [ab_row(5, 20, 20)]}, "20 comparisons at 5 % are too few"),
+        ({"instructions": [10**6, 10**6 + 101]}, "instruction counts spread"),
+    ],
+)
+def test_a_goal_that_is_missed_is_said(sections, words):
+    """The run then fails."""
+    (problem,) = run.problems_of({}, {name: section(one) for name, one in sections.items()})
+    assert words in problem
+
+
+def test_goals_that_are_met_are_silent():
+    """Alarms under one in a hundred, power of 95 %, counts within 0.01 %."""
+    sections = {
+        "null": {"runs": 100, "alarmed": 0, "pytest": [0]},
+        "ab_power": [ab_row(0, 3, 400), ab_row(2, 50), ab_row(5, 95)],
+        "instructions": [10**6, 10**6 + 100],
+    }
+    assert run.problems_of({}, {name: section(one) for name, one in sections.items()}) == []
+
+
+def test_the_kept_figures_meet_the_goals():
+    """What the page shows is a proof, not an attempt."""
+    assert run.problems_of({}, evidence.read()) == []

@@ -32,7 +32,7 @@ _EXPORT_SECONDS: Final = 1800
 _MISUSED: Final = 2
 
 # Of the cache, what a revision must not find, since the code of another has made it.
-_MADE_BY_CODE: Final = ("models", "scores", "evaluations")
+_MADE_BY_CODE: Final = ("models", "scores", "evaluations", "deployments")
 _FOLDERS: Final = ("TINYML_BENCH_DATA", "TINYML_BENCH_WEIGHTS")
 
 
@@ -223,13 +223,19 @@ def _exported(case: CaseId, name: str, root: Path) -> Iterator[Pair]:
 def _export(case: CaseId, output: Path, folder: Path, what: str) -> None:
     """Have the code in `folder` convert `case`; where that folder lacks this package, ours does."""
     command = [sys.executable, "-m", "tinyml_bench.cli", "export", str(case)]
-    with tempfile.TemporaryDirectory(prefix="tinyml-bench-cache-") as cache:
-        _lend_cache(Path(cache))
+    # A worker that is killed may still write: what it leaves then is worth no error.
+    with tempfile.TemporaryDirectory(
+        prefix="tinyml-bench-export-", ignore_cleanup_errors=True
+    ) as mine:
+        cache, scratch = Path(mine, "cache"), Path(mine, "scratch")
+        cache.mkdir()
+        scratch.mkdir()
+        _lend_cache(cache)
         try:
             done = subprocess.run(
                 [*command, "--to", "tflite", "--output", str(output)],
                 cwd=folder,
-                env=_environment(cache),
+                env=_environment(cache, scratch),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -267,9 +273,10 @@ def _lend_cache(folder: Path) -> None:
             (folder / entry.name).symlink_to(entry.resolve())
 
 
-def _environment(cache: str) -> dict[str, str]:
+def _environment(cache: Path, scratch: Path) -> dict[str, str]:
     """Return that of an export: its folders whole paths, and imports from its own folder first."""
-    changed = {CACHE_VARIABLE: cache}
+    # Of its workers' files, which it cannot remove where it is killed itself.
+    changed = {CACHE_VARIABLE: str(cache), "TMPDIR": str(scratch)}
     for name in _FOLDERS:
         if os.environ.get(name):
             changed[name] = str(Path(os.environ[name]).expanduser().absolute())

@@ -46,7 +46,7 @@ def judge(
         return None
     if now is None:
         stored = then is not None or any(name in baseline.facts for name in FACTS[part])
-        return [_unmeasured(part, measurement, policy)] if stored else []
+        return [_unmeasured(part, measurement, policy, then)] if stored else []
     if then is None:
         return [_unstored(part, measurement)]
     if part == "npu" and now.accelerator != then.accelerator:
@@ -82,7 +82,9 @@ def judge_micro(measurement: Measurement, baseline: Baseline, _policy: Policy) -
     if worse:
         reasons = [told, *([now.problem] if now.missing else [])]
         return [_worse("micro", measurement, [*reasons, *_versions("micro", then, now)])]
-    return [_fine("micro", measurement, told if better else "", _facts_of(now.problem))]
+    same = now.problem == then.problem
+    known = _facts_of(now.problem) if same or better else (told,)
+    return [_fine("micro", measurement, told if better else "", known)]
 
 
 def judge_npu(measurement: Measurement, baseline: Baseline, _policy: Policy) -> list[Finding]:
@@ -106,7 +108,8 @@ def judge_parity(measurement: Measurement, baseline: Baseline, policy: Policy) -
     """Find kernels that agreed on the same file and no longer do, or disagree more."""
     now, then = _part(measurement, "parity"), _part(baseline, "parity")
     if reason := _other_images(measurement, baseline, now, then):
-        return [_incomparable("parity", measurement, policy, reason)]
+        found = _incomparable("parity", measurement, policy, reason)
+        return [replace(found, fails=True, advice=accept(measurement))]
     return list(_Pairs(measurement, baseline, policy).findings())
 
 
@@ -137,7 +140,7 @@ class _Pairs:
             reason = f"{self.elsewhere}, on which XNNPACK's and the built-in kernels depend"
             yield _incomparable("parity", self.measurement, self.policy, reason)
         if self._micro() is None and any("micro" in key for key in lost):
-            yield _unmeasured("micro", self.measurement, self.policy, self.parity.absent)
+            yield _unmeasured("micro", self.measurement, self.policy, others=self.parity.absent)
         yield from self._new([key for key in self.now if key not in {*self.then, *bound}])
 
     def _compared(self, keys: Sequence[frozenset[str]]) -> Iterator[Finding]:
@@ -213,8 +216,12 @@ def judge_budget(
         return _incomparable("budget", measurement, policy, reason)
     if isinstance(target, Budget):
         return _judge_limit(measurement, now, then)
-    if then is None or now.fits or not then.fits:
-        gained = now.fits and then is not None and then.is_known and not then.fits
+    if baseline is None or then is None or not then.is_known:
+        return _unfounded(measurement, now)
+    if _of_another_npu(measurement, baseline, target):
+        return _unfounded(measurement, now)
+    if now.fits or not then.fits:
+        gained = now.fits and not then.fits
         return _fine("budget", measurement, now.sentence() if gained else "", [now.sentence()])
     told = f"fits {now.target} -> {now.sentence()}"
     return _worse("budget", measurement, [told, *_grown(measurement, baseline)])
@@ -233,15 +240,36 @@ def _fit(record: Measurement | Baseline, target: Board | Budget) -> Fit:
     if isinstance(target, Board):
         return fits.fit(record.facts, record.deployment, target)
     missing = isinstance(record, Measurement) and "npu_cycles" in record.absent
-    if "npu_cycles" not in record.facts and not missing:
-        target = replace(target, cycles=None)  # what no NPU runs, as a float model, costs it none
+    if _part(record, "npu") is None and "npu_cycles" not in record.facts and not missing:
+        target = replace(target, cycles=None)  # a case in floats costs an integer NPU nothing
     return fits.within(record.facts, target, record.deployment)
 
 
 def _missing(measurement: Measurement) -> Iterator[str]:
     """Say why what a budget needs is not there, as the run says it."""
-    reasons = (measurement.absent.get(name) for name in ("arena_bytes", "npu_cycles"))
-    yield from filter(None, reasons)
+    reasons = [measurement.absent.get(name) for name in ("arena_bytes", "npu_cycles")]
+    npu = _part(measurement, "npu")
+    yield from filter(None, [*reasons, npu.problem if npu is not None else ""])
+
+
+def _of_another_npu(measurement: Measurement, baseline: Baseline, board: Board) -> bool:
+    """Whether the board's NPU counts now, and could not when the baseline was stored."""
+    now, then = _part(measurement, "npu"), _part(baseline, "npu")
+    if now is None or now.accelerator != board.npu:
+        return False
+    return then is None or then.accelerator != board.npu
+
+
+def _unfounded(measurement: Measurement, now: Fit) -> Finding:
+    """Say how it is, where what is stored does not tell how it was."""
+    return Finding(
+        str(measurement.case),
+        "budget",
+        Verdict.MATCHED if now.fits else Verdict.MISSING,
+        fails=False,
+        reason="" if now.fits else f"{now.sentence()}; whether it did is not stored",
+        evidence=(now.sentence(),),
+    )
 
 
 def _grown(measurement: Measurement, baseline: Baseline | None) -> Iterator[str]:
@@ -341,14 +369,31 @@ def _other_accelerator(now: Npu, then: Npu, measurement: Measurement, policy: Po
 
 
 def _unmeasured(
-    part: str, measurement: Measurement, policy: Policy, others: Mapping[str, str] | None = None
+    part: str,
+    measurement: Measurement,
+    policy: Policy,
+    then: Any = None,
+    others: Mapping[str, str] | None = None,
 ) -> Finding:
-    """Say once for all figures of a part why this run has none of them."""
+    """Say once for all figures of a part why this run has none of them.
+
+    Only an extra that is not installed, or was switched off, is an excuse.
+    """
+    if reason := _told_why(part, measurement) or (others or {}).get(part, ""):
+        if part == "parity" and reason == measurement.absent.get("micro"):
+            part = "micro"  # one extra is missing, and that is one finding
+        return _incomparable(part, measurement, policy, reason)
+    if part == "npu" and then is not None:
+        told = f"{_estimated(then)} -> it no longer computes mostly in integers"
+        return _worse("npu", measurement, [told])
+    found = _incomparable(part, measurement, policy, "it was not measured")
+    return replace(found, fails=True)
+
+
+def _told_why(part: str, measurement: Measurement) -> str:
+    """Return why this run measures nothing of a part; empty where it does."""
     told = (measurement.absent.get(name) for name in (part, *FACTS[part]))
-    reason = next(filter(None, told), "") or (others or {}).get(part, "")
-    if part == "parity" and reason and reason == measurement.absent.get("micro"):
-        part = "micro"  # one extra is missing, and that is one finding
-    return _incomparable(part, measurement, policy, reason or "it was not measured")
+    return next(filter(None, told), "")
 
 
 def _incomparable(part: str, measurement: Measurement, policy: Policy, reason: str) -> Finding:

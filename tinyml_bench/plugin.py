@@ -131,6 +131,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Listener(config))
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse a wrong option in one line, before anything is collected."""
+    option = session.config.option
+    if option.tinyml_board or option.tinyml_against:
+        _hooks(session.config)
+
+
 class _Listener:
     """Takes in what a test found; the reports of pytest-xdist's workers come by here too."""
 

@@ -107,10 +107,11 @@ class CaseUnderTest:
         counting.count_case(self._suite, self.case)
 
     def _excused(self, finding: Finding) -> Finding:
-        """Let pass what this run was asked to store; a count that is not there cannot be."""
+        """Let pass what this run was asked to store; what could not be had cannot be."""
         request = request_of(self._item.config)
-        uncounted = finding.metric == counting.METRIC and finding.current is None
-        settled = request.settles(finding) and not uncounted
+        asked_for = finding.metric in (counting.METRIC, "budget")
+        lacking = finding.verdict is Verdict.INCOMPARABLE and finding.current is None
+        settled = request.settles(finding) and not (asked_for and lacking)
         return replace(finding, fails=finding.fails and not settled)
 
 
@@ -126,13 +127,16 @@ class SessionHooks:
         self.config = config
         if config.option.tinyml_data:
             os.environ["TINYML_BENCH_DATA"] = str(Path(config.option.tinyml_data).resolve())
+        problem = ""
         try:
             self.suite = Suite(Project.find(config.rootpath), options_of(config))
             self.project = self.suite.project
             self.request = request_of(config)
             self.project.register()
         except TinymlError as error:
-            pytest.exit(f"tinyml-bench: {error}", returncode=_UNUSABLE)
+            problem = str(error)
+        if problem:  # outside of the handler, or pytest shows the error twice
+            pytest.exit(f"tinyml-bench: {problem}", returncode=_UNUSABLE)
         self._measurements: dict[CaseId, Measurement] = {}
         self._models: dict[CaseId, Path] = {}
         self._findings: list[Finding] = []
@@ -214,7 +218,7 @@ class SessionHooks:
         if _is_xdist_worker(self.config) or self.config.option.collectonly:
             return
         self._settle(session)
-        self._save_run()
+        self._save_run(interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED)
         session.exitstatus = self._exit_status(session.exitstatus)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -296,11 +300,14 @@ class SessionHooks:
         deviating = [one for one in self._findings if deviations.known(one, known)]
         return [report.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
 
-    def _save_run(self) -> None:
+    def _save_run(self, *, interrupted: bool) -> None:
+        """Save what was measured; what an earlier run has saved is not lost to nothing, or half."""
         name = getattr(self.config.option, "benchmark_save", None) or "last"
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         measurements = tuple(self._measurements[case] for case in sorted(self._measurements))
         self._run = Run(name, created, measurements, tuple(self._findings))
+        if not measurements or (interrupted and name in runs.names(self.project.runs)):
+            return
         try:
             runs.write(self._run, self.project.runs)
             runs.keep_models(self._run, self._models, self.project.runs)

@@ -300,7 +300,11 @@ def _plan(options: Options) -> Plan:
     if options.device == "off":
         return Plan.without("--tinyml-device is off")
     plan = Plan.of_installed(options.accelerator)
-    asked = options.device == "on" or options.accelerator or options.board
-    if asked and plan.absent:
-        raise UsageError("; ".join(dict.fromkeys(plan.absent.values())))
+    needed = {
+        "micro": options.device == "on" or options.board,
+        "npu": options.device == "on" or options.accelerator,
+    }
+    lacking = [plan.absent[part] for part, asked in needed.items() if asked and part in plan.absent]
+    if lacking:
+        raise UsageError("; ".join(lacking))
     return plan

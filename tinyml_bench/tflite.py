@@ -350,14 +350,17 @@ class Runner:
         shape = (images, *self.inputs[0].shape[1:])
         try:
             with silenced():
-                self._interpreter.resize_tensor_input(self._input, shape)
-                self._interpreter.allocate_tensors()
+                # A new interpreter: after a failed resize one cannot be used any more, and XNNPACK
+                # of TensorFlow 2.18 dies of one that is resized once its tensors are allocated,
+                # where weights are of a dynamic range.
+                resized = load_interpreter(
+                    self._content, self.runtime, keep_tensors=self._keep_tensors
+                )
+                resized.resize_tensor_input(self._input, shape)
+                resized.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            # After a failed resize an interpreter cannot be used any more.
-            with self._errors_in_words():
-                self._reload()
             raise self._wrong_batch(images) from error
-        self._fed = images
+        self._interpreter, self._fed = resized, images
 
     def _reload(self) -> None:
         with silenced():

@@ -18,11 +18,12 @@ PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"
 # The modules that decide a section's figures; a change of one makes the figures those of another
 # program. Their text decides, not their time stamps.
 _GATES = (
-    "deployment", "deployment_gate", "divergence", "evidence", "findings", "gates", "metrics",
-    "paired", "policy", "predictions", "soundness", "stats", "truth", "truth_gate",
+    "divergence", "evidence", "findings", "gates", "metrics", "paired", "policy", "predictions",
+    "soundness", "stats", "truth", "truth_gate",
 )  # fmt: skip
 _TIMING = ("ab", "bootstrap", "latency", "timing")
 SOURCES = {
+    "catalogue": (*_GATES, *_TIMING, "calibration", "measure", "process", "structure", "tasks"),
     "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),
     "accuracy_power": _GATES,
     "ab_power": _TIMING,

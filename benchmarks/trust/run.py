@@ -31,6 +31,7 @@ STAGES = (
 TIMED_REPEATS = 3
 # The goals: share of alarms where there is nothing, of real changes found, spread of exact counts.
 MOST_ALARMS, LEAST_POWER, MOST_SPREAD = 0.01, 0.95, 0.0001
+FEWEST_RUNS = 100
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
         whole = not (options.only or options.disable_gate)
         if whole:
             measured(options, progress, outcomes, sections)
-    problems = problems_of(outcomes, sections if whole else {})
+    problems = problems_of(outcomes, sections if whole and not options.quick else {})
     if whole:
         print(f"\nwrote {evidence.PAGE} and {evidence.KEPT}")
     print(
@@ -299,7 +300,17 @@ def problems_of(
             problems.append(f"{null['alarmed']} of {null['runs']} null runs raised an alarm")
         if any(null["pytest"]):
             problems.append(f"null runs of pytest exited {null['pytest']}")
-    return problems + list(goals_missed(sections))
+    return problems + list(goals_missed(sections)) + list(too_few(sections))
+
+
+def too_few(sections: dict[str, evidence.Section]) -> Iterator[str]:
+    """Say which figures are of fewer runs than the goals are about."""
+    rows = [("null runs", sections["null"].found["runs"])] if "null" in sections else []
+    compared = sections["ab_power"].found if "ab_power" in sections else ()
+    rows += [(f"comparisons at {row['slowdown']} %", row["runs"]) for row in compared]
+    for what, runs in rows:
+        if runs < FEWEST_RUNS:
+            yield f"{runs} {what} are too few to prove a goal: expected {FEWEST_RUNS}"
 
 
 def goals_missed(sections: dict[str, evidence.Section]) -> Iterator[str]:

@@ -169,6 +169,8 @@ def test_an_unknown_board_is_refused_with_the_nearest(device):
     status, output = device.run("--tinyml-board", "nano-33-bel")
     assert status == 2
     assert "unknown board 'nano-33-bel'; did you mean 'nano-33-ble'?" in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 5
     assert "[[tool.tinyml_bench.boards]]" in output
 
 

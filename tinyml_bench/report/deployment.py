@@ -225,7 +225,8 @@ class _Sheet:
     def _asked(self, one: Measurement) -> str:
         assert self.shelf.asked is not None  # noqa: S101 - its column is made where there is one
         fit = fits.fit(one.facts, one.deployment, self.shelf.asked)
-        return self._marked(_answer(fit), one, "budget")
+        # What fits has not failed by the board: the project's budget is judged by the same name.
+        return _answer(fit) if fit.fits else self._marked(_answer(fit), one, "budget")
 
     def _fits(self, one: Measurement) -> list[Fit]:
         known = boards.known(self.shelf.own).values()

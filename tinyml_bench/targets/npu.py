@@ -82,12 +82,16 @@ class Estimate:
         Peak of the tensor arena, inputs and outputs included.
     flash_bytes : int or None
         Weights and other constants as compiled.
+    is_final : bool
+        Whether another try would come to the same: Vela has not failed, by itself or for want of
+        time or memory.
     """
 
     npu: Npu
     cycles: int | None = None
     sram_bytes: int | None = None
     flash_bytes: int | None = None
+    is_final: bool = True
 
 
 def missing_extra() -> str:
@@ -166,7 +170,8 @@ def estimate(
     try:
         return _compiled(content, accelerator, limit_seconds)
     except (_VelaError, ModelFileError) as error:
-        return Estimate(Npu(accelerator, problem=_line(str(error)), version=version()))
+        npu = Npu(accelerator, problem=_line(str(error)), version=version())
+        return Estimate(npu, is_final=isinstance(error, ModelFileError))
 
 
 class _VelaError(Exception):

@@ -166,7 +166,7 @@ class Survey:
     def _made(
         self, content: bytes, images: NDArray[np.uint8], integer: bool
     ) -> tuple[Surveyed, bool]:
-        """Return what was found, and whether every worker lived to tell it."""
+        """Return what was found, and whether it is to be kept: nobody died or failed in it."""
         asked: dict[str, Future[Any]] = {}
         if self.plan.micro:
             asked["micro"] = self.executor.submit(micro.run, content, images)
@@ -182,7 +182,8 @@ class Survey:
         ran = _micro(answers, failures, facts) if "micro" in asked else None
         estimated = self._npu(answers, failures, facts) if "npu" in asked else None
         compared = _parity(answers, failures, len(images), facts) if self.plan.parity else None
-        return Surveyed(Deployment(ran, estimated, compared), facts), not failures
+        final = "npu" not in answers or answers["npu"].is_final
+        return Surveyed(Deployment(ran, estimated, compared), facts), final and not failures
 
     def _npu(
         self, answers: dict[str, Any], failures: dict[str, str], facts: dict[str, float]

@@ -1,0 +1,264 @@
+"""One table of the whole matrix, from the runs that its environments saved: version x case."""
+
+# ruff: noqa: T201 - scripts print
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from matrix.environments import ALL, NIGHTLY, ROOT, Environment
+from tinyml_bench import report, runs
+from tinyml_bench.errors import TinymlError
+from tinyml_bench.metrics import METRICS
+from tinyml_bench.project import Project
+from tinyml_bench.records import Finding, Measurement, Run, Verdict
+from tinyml_bench.report import sentence
+from tinyml_bench.report.grid import rows_of_text, table
+
+TESTS = ROOT / ".tinyml_bench" / "matrix"
+
+# What a cell says where several metrics fail: the first of these.
+_WORST = (
+    Verdict.CRASHED,
+    Verdict.REGRESSED,
+    Verdict.NONDETERMINISTIC,
+    Verdict.MISSING,
+    Verdict.UNUSED,
+    Verdict.INCOMPARABLE,
+)
+_NOT_THERE = "-"
+# What is set beside its base in a pull request.
+_COMPARED = ("accuracy", "size_bytes", "gzip_bytes", "activation_bytes", "latency_ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one environment left behind.
+
+    Parameters
+    ----------
+    environment : Environment
+    run : Run or None
+        ``None`` where none was saved.
+    passed : int
+        Tests.
+    failed : tuple of str
+        Tests, by name.
+    tested : bool
+        Whether the tests ran to their end.
+    """
+
+    environment: Environment
+    run: Run | None = None
+    passed: int = 0
+    failed: tuple[str, ...] = ()
+    tested: bool = False
+
+    @property
+    def fails(self) -> bool:
+        """Whether a test failed, a case did, or nothing is known."""
+        return self.run is None or bool(self.failed) or any(one.fails for one in self.run.findings)
+
+    def verdict(self, case: str) -> str:
+        """Return one word for a case: its worst failing verdict, or ``matched``."""
+        if self.run is None:
+            return _NOT_THERE
+        findings = [one for one in self.run.findings if one.case == case]
+        failing = [one.verdict for one in findings if one.fails]
+        if failing:
+            return str(min(failing, key=_rank))
+        if not findings:
+            return _NOT_THERE
+        return str(Verdict.MATCHED)
+
+    def tests(self) -> str:
+        """Return one word for the tests."""
+        if not self.tested:
+            return _NOT_THERE
+        return f"{len(self.failed)} failed" if self.failed else f"{self.passed} passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All columns, oldest version first, and what is said below them."""
+
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path, tests: Path, among: Sequence[Environment] = ALL) -> Matrix:
+        """Read what the environments saved; the nightly one is there only where it ran."""
+        columns = [_column(one, folder, tests) for one in among]
+        there = [one for one in columns if one.environment is not NIGHTLY or one.run or one.tested]
+        return cls(tuple(there), tuple(_notes(there)))
+
+    @property
+    def cases(self) -> list[str]:
+        """Every case of any column, in the order of its id."""
+        judged = [one for column in self.columns if column.run for one in column.run.findings]
+        return sorted({one.case for one in judged})
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Return headings, and a row for each case and one for the tests."""
+        headings = ["case", *(column.environment.title for column in self.columns)]
+        rows = [[case, *(column.verdict(case) for column in self.columns)] for case in self.cases]
+        return headings, [*rows, ["(tests)", *(column.tests() for column in self.columns)]]
+
+    def text(self, width: int) -> str:
+        """Draw the table for a terminal, what fails below it."""
+        headings, rows = self.rows()
+        common = _common([row[0] for row in rows[:-1]])
+        short = [[row[0].removeprefix(common), *row[1:]] for row in rows]
+        title = f"Across versions: {common.rstrip('-')}" if common else "Across versions"
+        drawn = rows_of_text(headings, short, width)
+        return "\n\n".join([title, drawn, *(["\n".join(self.notes)] if self.notes else [])])
+
+    def markdown(self) -> str:
+        """Draw the same for a page."""
+        headings, rows = self.rows()
+        drawn = table(rows, "github", ["left"] * len(headings), headings)
+        notes = "\n".join(f"- {note}" for note in self.notes)
+        return "\n\n".join(["## Across versions", drawn, notes or "Every gate passes."])
+
+
+def forget() -> int:
+    """Remove what an earlier matrix saved, so that nobody takes it for this one's."""
+    folder = Project.find(ROOT).runs
+    for environment in ALL:
+        folder.joinpath(f"{environment.run}.json").unlink(missing_ok=True)
+        shutil.rmtree(folder / f"{environment.run}.models", ignore_errors=True)
+        TESTS.joinpath(f"{environment.name}.xml").unlink(missing_ok=True)
+    return 0
+
+
+def show(markdown: Sequence[Path]) -> int:
+    """Print the table; return 1 where no environment left anything."""
+    matrix = Matrix.read(Project.find(ROOT).runs, TESTS)
+    print(matrix.text(shutil.get_terminal_size((120, 24)).columns))
+    _append(markdown, matrix.markdown())
+    return 0 if any(column.run for column in matrix.columns) else 1
+
+
+def tell(name: str, markdown: Sequence[Path]) -> int:
+    """Print the tables of a saved run and what fails in it; return 2 where there is no such run."""
+    try:
+        run = runs.read(name, Project.find(ROOT).runs)
+    except TinymlError as error:
+        print(error)
+        return 2
+    text = "\n\n".join([report.tables(run, width=100, form="markdown"), _failing_lines(run)])
+    print(text)
+    _append(markdown, text)
+    return 0
+
+
+def compare(base: str, new: str, markdown: Sequence[Path]) -> int:
+    """Print what a run measured otherwise than that of its base; return 2 where one is not."""
+    folder = Project.find(ROOT).runs
+    try:
+        old, now = runs.read(base, folder), runs.read(new, folder)
+    except TinymlError as error:
+        print(error)
+        return 2
+    text = compared(old, now)
+    print(text)
+    _append(markdown, text)
+    return 0
+
+
+def compared(old: Run, new: Run) -> str:
+    """Set two runs side by side, as Markdown: what changed of each case, and what fails now."""
+    before = {str(one.case): one for one in old.measurements}
+    rows = [
+        row
+        for one in new.measurements
+        if str(one.case) in before
+        for row in _changes(before[str(one.case)], one)
+    ]
+    headings = ["case", "what", "base", "here"]
+    drawn = table(rows, "github", ("left", "left", "right", "right"), headings)
+    added = sorted({str(one.case) for one in new.measurements} - set(before))
+    blocks = [
+        "## Beside its base",
+        drawn if rows else "No figure of any case changed.",
+        *([f"New cases: {', '.join(added)}"] if added else []),
+        _failing_lines(new),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _failing_lines(run: Run) -> str:
+    failing = dict.fromkeys(sentence(one) for one in run.findings if one.fails)
+    return "\n".join(f"- {line}" for line in failing) or "Every gate passes."
+
+
+def _changes(old: Measurement, new: Measurement) -> Iterator[list[str]]:
+    case = str(new.case)
+    for name in _COMPARED:
+        before, now = (
+            METRICS[name].show(old.facts.get(name)),
+            METRICS[name].show(new.facts.get(name)),
+        )
+        if before != now:
+            yield [case, name, before, now]
+    if old.predictions and new.predictions and old.predictions.samples == new.predictions.samples:
+        flips = len(new.predictions.flips(old.predictions))
+        if flips:
+            yield [case, "images with another class", "", f"{flips:,}"]
+
+
+def _column(environment: Environment, folder: Path, tests: Path) -> Column:
+    path = tests / f"{environment.name}.xml"
+    run = None
+    if (folder / f"{environment.run}.json").is_file():
+        run = runs.read(environment.run, folder)
+    if not path.is_file():
+        return Column(environment, run)
+    cases = list(ElementTree.parse(path).iter("testcase"))  # noqa: S314 - pytest wrote it here
+    failed = [one for one in cases if {"failure", "error"} & {part.tag for part in one}]
+    skipped = [one for one in cases if "skipped" in {part.tag for part in one}]
+    names = tuple(f"{one.get('classname')}::{one.get('name')}" for one in failed)
+    return Column(environment, run, len(cases) - len(failed) - len(skipped), names, tested=True)
+
+
+def _notes(columns: Sequence[Column]) -> Iterator[str]:
+    """Say what fails, once for all versions that share it, and what did not run."""
+    said: dict[str, list[str]] = {}
+    for column in columns:
+        for line in _failing(column):
+            said.setdefault(line, []).append(column.environment.title)
+    for line, titles in said.items():
+        yield f"{', '.join(titles)}: {line}"
+    for column in columns:
+        one = column.environment
+        if column.run is None:
+            yield (
+                f"{one.title} saved no run: there is no Python {one.python}, or {one.name} could "
+                f"not be made, or it died: python -m tox run -e {one.name}"
+            )
+
+
+def _failing(column: Column) -> list[str]:
+    findings: Sequence[Finding] = column.run.findings if column.run else ()
+    lines = [sentence(one) for one in findings if one.fails]
+    return list(dict.fromkeys([*lines, *(f"{name} failed" for name in column.failed)]))
+
+
+def _common(cases: Sequence[str]) -> str:
+    """Return the workload that all `cases` share, with its hyphen; empty where they differ."""
+    workloads = {case.rpartition("-")[0] for case in cases}
+    return f"{workloads.pop()}-" if len(workloads) == 1 else ""
+
+
+def _rank(verdict: Verdict) -> int:
+    return _WORST.index(verdict) if verdict in _WORST else len(_WORST)
+
+
+def _append(paths: Sequence[Path], text: str) -> None:
+    for path in paths:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")

@@ -1,0 +1,40 @@
+"""What an earlier run has saved is not lost to a run that measured nothing, or was cut short."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def saved(toy_project):
+    """Return the saved runs of a project by name."""
+    toy_project.write_baselines()
+    assert toy_project.run("--benchmark-save=good").ret == 0
+
+    def read(name):
+        file = toy_project.path / ".tinyml_bench" / "runs" / f"{name}.json"
+        return json.loads(file.read_text())["measurements"]
+
+    return read
+
+
+def test_a_run_that_selects_nothing_replaces_none(toy_project, saved):
+    """Neither the one of its name nor the last."""
+    toy_project.run("--benchmark-save=good", "-k", "no_such_case")
+    assert len(saved("good")) == len(saved("last")) == 3
+
+
+def test_an_interrupted_run_replaces_none(toy_project, saved):
+    """It knows some of the cases only."""
+    stop = "import pytest\n\ndef test_zz():\n    raise KeyboardInterrupt\n"
+    (toy_project.path / "test_aa.py").write_text(stop)
+    assert toy_project.run("--benchmark-save=good").ret == 2
+    assert len(saved("good")) == len(saved("last")) == 3
+
+
+def test_an_interrupted_run_of_a_new_name_is_kept(toy_project, saved):
+    """Half of the figures are better than none."""
+    stop = "import pytest\n\ndef test_zz():\n    raise KeyboardInterrupt\n"
+    (toy_project.path / "test_zz.py").write_text(stop)
+    assert toy_project.run("--benchmark-save=other").ret == 2
+    assert len(saved("other")) == 3

@@ -1,0 +1,1 @@
+"""What changed between versions of TensorFlow: two environments at work on the same cases."""

@@ -1,0 +1,291 @@
+"""The worker's side, run by the other environment's interpreter: converts, evaluates, times.
+
+This package need not be installed there: the parent's own is loaded from where it lies. Only the
+standard library is imported here, so that what is missing there can be said in words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import queue
+import random
+import signal
+import socket
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tinyml_bench.versions.wire import packed, unpacked
+from tinyml_bench.versions.words import native_warnings
+
+NEEDED: Final = {
+    "tensorflow": "tensorflow",
+    "tf_keras": "tf-keras",
+    "cloudpickle": "cloudpickle",
+    "numpy": "numpy",
+    "PIL": "pillow",
+    "platformdirs": "platformdirs",
+    "pooch": "pooch",
+    "scipy": "scipy",
+    "tflite": "tflite",
+}
+"""What must be importable there: module to package."""
+
+_TENSORFLOWS: Final = ("tensorflow", "tensorflow-cpu", "tf-nightly", "tf-nightly-cpu")
+_PADS: Final = 8
+_PAD_BYTES: Final = 2**17
+_WARM_UP: Final = 3
+
+Answer = tuple[dict[str, Any], Sequence[bytes]]
+
+
+def serve(descriptor: int) -> None:
+    """Answer what comes through the socket `descriptor`, for as long as the parent lives."""
+    os.set_inheritable(descriptor, False)
+    # It is stopped by its parent only.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    inbox: queue.SimpleQueue[tuple[dict[str, Any], tuple[bytes, ...]]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
+    agent = Agent()
+    while True:
+        header, answered = agent.answer(*inbox.get())
+        connection.sendall(packed(header, answered))
+
+
+class Agent:
+    """Performs operations; what is loaded stays for the life of the process."""
+
+    def __init__(self) -> None:
+        self._described: set[str] = set()
+        self._registered = False
+        self._prepare: Callable[[], Callable[[], object]] | None = None
+        self._invoke: Callable[[], object] = lambda: None
+        self._pads: list[bytearray] = []
+
+    def answer(self, request: dict[str, Any], blobs: Sequence[bytes]) -> Answer:
+        """Perform one operation; an exception becomes an answer."""
+        operation = getattr(self, f"do_{request.pop('operation', '')}", None)
+        if operation is None:
+            return {"error": "the worker knows no such operation"}, ()
+        try:
+            header, answered = operation(*blobs, **request)
+        except SystemExit:
+            raise  # a native library's exit() ends the worker too
+        except BaseException as error:  # noqa: BLE001 - it belongs to the parent
+            from tinyml_bench.errors import TinymlError
+
+            cause = str(error) if isinstance(error, TinymlError) else _sentence(error)
+            traceback.print_exc()  # goes to the log
+            return {"error": cause}, ()
+        return {"value": header}, answered
+
+    def do_hello(self) -> Answer:
+        """Say what is installed, without importing any of it."""
+        from tinyml_bench import machine
+
+        missing = [name for module, name in NEEDED.items() if not _is_there(module)]
+        versions = {**machine.toolchain(), "tensorflow": _tensorflow_version()}
+        return {
+            "missing": missing,
+            "versions": {name: version for name, version in versions.items() if version},
+            "cpu": machine.cpu(),
+        }, ()
+
+    def do_describe(self, workload: str) -> Answer:
+        """Load a workload; say what a conversion and an evaluation of it depend on."""
+        from tinyml_bench import tasks
+
+        found, images = self._workload(workload)
+        described = tasks.describe(found, images)
+        self._described.add(workload)
+        return {
+            "network": described.network_sha256,
+            "calibration": described.calibration_sha256,
+            "test": described.test_sha256,
+            "samples": described.test_samples,
+        }, ()
+
+    def do_convert(self, workload: str, variant: str) -> Answer:
+        """Return the ``.tflite`` file, and what converting it has warned of."""
+        from tinyml_bench import tasks
+        from tinyml_bench.chatter import silenced
+        from tinyml_bench.variants import VARIANTS
+
+        if workload not in self._described:
+            # What loading warns of is not the converter's.
+            self.do_describe(workload)
+        found, images = self._workload(workload)
+        with _outspoken(), warnings.catch_warnings(record=True) as caught, silenced() as chatter:
+            warnings.simplefilter("always")
+            content = tasks.convert(found, images, VARIANTS[variant])
+        said = [f"{one.category.__name__}: {one.message}" for one in caught]
+        return {"warnings": list(native_warnings([*said, *chatter.text.splitlines()]))}, [content]
+
+    def do_evaluate(self, content: bytes, workload: str, samples: int, batch: int | None) -> Answer:
+        """Run the first test images, `batch` at a time; no `content` is the network itself."""
+        import numpy as np
+
+        from tinyml_bench import tasks
+        from tinyml_bench.chatter import silenced
+        from tinyml_bench.tflite import Runner
+
+        found, images = self._workload(workload)
+        split = images.load("test")
+        if content:
+            with silenced():
+                scores, _ = Runner.from_bytes(content).predict(split.images[:samples], batch)
+        else:
+            scores = tasks.evaluate_reference(found, images, (0, samples)).scores
+        labels = split.labels[:samples].astype(np.int64)
+        answered = [np.ascontiguousarray(scores, np.float32).tobytes(), labels.tobytes()]
+        return {"shape": list(scores.shape)}, answered
+
+    def do_load(self, content: bytes, workload: str) -> Answer:
+        """Take in the model that is to be timed next; an empty one is the network itself."""
+        found, images = self._workload(workload)
+        image = images.load("test").images[0]
+        self._prepare = _network(found, image) if not content else _file(content, image)
+        return {}, ()
+
+    def do_prepare(self) -> Answer:
+        """Make a fresh interpreter elsewhere in memory; say how long it takes, and by which clock.
+
+        With one thread the processor time of that thread is read, which stands still while another
+        program has the core; where other threads work too, wall time.
+        """
+        assert self._prepare is not None  # noqa: S101 - the parent loads first
+        pick = random.Random()  # noqa: S311 - it places memory, it guards nothing
+        self._pads = [bytearray(pick.randrange(1, _PAD_BYTES)) for _ in range(_PADS)]
+        self._invoke = self._prepare()
+        for _ in range(_WARM_UP):
+            self._invoke()
+        started = time.perf_counter_ns(), time.thread_time_ns(), time.process_time_ns()
+        for _ in range(_WARM_UP):
+            self._invoke()
+        ended = time.perf_counter_ns(), time.thread_time_ns(), time.process_time_ns()
+        wall, thread, process = (b - a for a, b in zip(started, ended, strict=True))
+        clock = "thread" if thread >= 0.9 * process else "wall"
+        return {"clock": clock, "ns": max(1, wall // _WARM_UP)}, ()
+
+    def do_run(self, rounds: int, repeats: int, clock: str) -> Answer:
+        """Time `rounds` times `repeats` inferences; returns nanoseconds of one inference each."""
+        read = time.thread_time_ns if clock == "thread" else time.perf_counter_ns
+        invoke, times = self._invoke, []
+        gc.disable()
+        try:
+            invoke()  # the other process has had the caches
+            for _ in range(rounds):
+                started = read()
+                for _ in range(repeats):
+                    invoke()
+                times.append((read() - started) / repeats)
+        finally:
+            gc.enable()
+        return {"ns": times}, ()
+
+    def _workload(self, name: str) -> tuple[Any, Any]:
+        from tinyml_bench.chatter import import_tensorflow
+        from tinyml_bench.datasets import DATASETS
+        from tinyml_bench.project import Project
+        from tinyml_bench.tasks import Images
+        from tinyml_bench.workloads import WORKLOADS
+
+        import_tensorflow()
+        if not self._registered:
+            Project.find(Path.cwd()).register()
+            self._registered = True
+        found = WORKLOADS[name]
+        return found, Images(DATASETS[found.dataset], found.input_size)
+
+
+def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:
+    from tinyml_bench.chatter import silenced
+    from tinyml_bench.tflite import Runner
+
+    def prepare() -> Callable[[], object]:
+        with silenced():
+            return Runner.from_bytes(content).single(image)
+
+    return prepare
+
+
+def _network(workload: Any, image: Any) -> Callable[[], Callable[[], object]]:
+    import numpy as np
+    import tensorflow as tf
+
+    from tinyml_bench import checkpoints, tasks
+
+    model = checkpoints.load_model(workload)
+    tensor = tf.constant(image[np.newaxis].astype(np.float32))
+
+    def prepare() -> Callable[[], object]:
+        function = tasks.keras_function(model)
+        return lambda: function(tensor)
+
+    return prepare
+
+
+@contextlib.contextmanager
+def _outspoken() -> Iterator[None]:
+    """Let TensorFlow's Python side warn, which is turned down otherwise."""
+    absl_logging = importlib.import_module("absl.logging")  # it ships no types
+    logger = logging.getLogger("tensorflow")
+    level, verbosity = logger.level, absl_logging.get_verbosity()
+    logger.setLevel(logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        absl_logging.set_verbosity(verbosity)
+
+
+def _receive(connection: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:
+    """Take messages in while an operation runs, as the end of the parent is such a message too."""
+    try:
+        while True:
+            inbox.put(unpacked(lambda size: _read(connection, size)))
+    finally:
+        # The system's own signal at a parent's death comes at the end of the thread that started
+        # this process, which is too early.
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = connection.recv(min(1 << 20, size - len(pieces)))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _tensorflow_version() -> str:
+    for name in _TENSORFLOWS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return ""
+
+
+def _sentence(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,228 @@
+"""``tinyml-bench versions diff``: two environments convert, run and time the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinyml_bench.bootstrap import RatioEstimate
+from tinyml_bench.cache import Cache
+from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.isolation import failure
+from tinyml_bench.project import Project
+from tinyml_bench.records import CaseId
+from tinyml_bench.registry import unknown_name
+from tinyml_bench.suite import cases_of
+from tinyml_bench.versions.difference import Difference, difference
+from tinyml_bench.versions.installing import ready
+from tinyml_bench.versions.matrix import Environment
+from tinyml_bench.versions.race import race
+from tinyml_bench.versions.steps import Steps
+from tinyml_bench.versions.workshop import Toolchain, Workshop
+from tinyml_bench.workloads import WORKLOADS
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How environments are compared.
+
+    Parameters
+    ----------
+    samples : int or None
+        Test images; ``None`` for all.
+    seconds : float
+        For timing each case; 0 for no timing.
+
+    Raises
+    ------
+    UsageError
+        A number is out of range.
+    """
+
+    samples: int | None = None
+    seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"expected at least 1 sample, got {self.samples}")
+        if not 0 <= self.seconds < float("inf"):
+            raise UsageError(f"expected a time limit of 0 seconds or more, got {self.seconds:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two environments made of the same cases.
+
+    Parameters
+    ----------
+    old, new : Toolchain
+    differences : tuple of Difference
+    failed : mapping of CaseId to str
+        Cases that could not be compared, with the reason.
+    """
+
+    old: Toolchain
+    new: Toolchain
+    differences: tuple[Difference, ...]
+    failed: dict[CaseId, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "old": {"name": self.old.name, "versions": self.old.versions, "cpu": self.old.cpu},
+            "new": {"name": self.new.name, "versions": self.new.versions, "cpu": self.new.cpu},
+            "cases": [one.as_dict() for one in self.differences],
+            "failed": {str(case): why for case, why in self.failed.items()},
+        }
+
+
+def compare(
+    old: Environment, new: Environment, cases: Sequence[CaseId], plan: Plan, project: Project
+) -> Comparison:
+    """Convert, run and time `cases` in two environments, made where they are not there.
+
+    Raises
+    ------
+    UsageError, EnvironmentCreationError
+        One of them cannot be had.
+    """
+    with Steps("comparing", len(cases) * (3 if plan.seconds else 2)) as steps:
+        sides = [ready(one, project.root, steps.say) for one in (old, new)]
+        with opened(sides, Cache(), plan.samples) as (first, second):
+            return compared(first, second, cases, plan, steps)
+
+
+def compared(
+    old: Workshop, new: Workshop, cases: Sequence[CaseId], plan: Plan, steps: Steps
+) -> Comparison:
+    """Compare `cases` in two environments that are at work."""
+    pair = (old, new)
+    toolchains = side_by_side(lambda side: side.toolchain, pair)
+    failed: dict[CaseId, str] = {}
+    for answer in side_by_side(lambda side: _made(side, cases, steps), pair):
+        for case, why in answer.items():
+            failed.setdefault(case, why)
+    differences = []
+    for case in cases:
+        if case in failed:
+            continue
+        speed, untimed = None, "timing is off"
+        if plan.seconds:
+            # Both are idle but for this: nothing else is converted meanwhile.
+            speed, untimed = _timed(old, new, case, plan.seconds)
+            steps.advance(f"timed {case}")
+        found = difference(
+            case,
+            (old.converted(case), new.converted(case)),
+            (old.answered(case), new.answered(case)),
+            speed,
+            untimed,
+        )
+        differences.append(replace(found, remarks=tuple(_remarks(pair, case))))
+    return Comparison(toolchains[0], toolchains[1], tuple(differences), failed)
+
+
+@contextmanager
+def opened(
+    environments: Iterable[Environment], cache: Cache, samples: int | None
+) -> Iterator[list[Workshop]]:
+    """Give a workshop for each environment; left by an exception, what they do is killed."""
+    shops = [Workshop(one, cache, samples) for one in environments]
+    try:
+        yield shops
+    except BaseException:
+        for shop in shops:
+            shop.kill()
+        raise
+    finally:
+        for shop in shops:
+            shop.close()
+
+
+def side_by_side(do: Callable[[Workshop], Any], shops: Sequence[Workshop]) -> list[Any]:
+    """Run `do` for each workshop at the same time; the first error is raised."""
+    with ThreadPoolExecutor(len(shops)) as threads:
+        futures = [threads.submit(do, shop) for shop in shops]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            # The threads wait for the workers: those must end first.
+            for shop in shops:
+                shop.kill()
+            raise
+
+
+def chosen_cases(names: Sequence[str]) -> list[CaseId]:
+    """Return the cases so named: cases or whole workloads; none is every quick workload.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, or there is no case at all.
+    """
+    known = {str(case): [case] for one in WORKLOADS.values() for case in cases_of(one)}
+    whole = {str(one): list(cases_of(one)) for one in WORKLOADS.values()}
+    if not names:
+        names = [name for name in whole if WORKLOADS[name].profile == "quick"]
+    if not names:
+        raise UsageError(
+            "no quick workload is registered; name cases, or name modules that register workloads "
+            'as workloads = ["my_workloads.py"] under [tool.tinyml_bench] in pyproject.toml'
+        )
+    for name in names:
+        if name not in known and name not in whole:
+            raise UsageError(unknown_name("case", name, [*known, *whole]))
+    return list(dict.fromkeys(case for name in names for case in {**known, **whole}[name]))
+
+
+def chosen_case(name: str) -> CaseId:
+    """Return the one case so named.
+
+    Raises
+    ------
+    UsageError
+        There is no such case.
+    """
+    known = {str(case): case for one in WORKLOADS.values() for case in cases_of(one)}
+    if name not in known:
+        raise UsageError(unknown_name("case", name, list(known)))
+    return known[name]
+
+
+def _made(side: Workshop, cases: Sequence[CaseId], steps: Steps) -> dict[CaseId, str]:
+    """Convert and evaluate `cases`; returns what failed, and goes on."""
+    failed = {}
+    for case in cases:
+        steps.say(f"{side.name}: {case}")
+        try:
+            side.answered(case)
+        except Exception as error:  # noqa: BLE001 - whatever a converter or kernel comes up with
+            failed[case] = f"{side.name}: {cause(error)}"
+        steps.advance(f"{side.name}: {case}")
+    return failed
+
+
+def cause(error: BaseException) -> str:
+    """Say what `error` is in one line."""
+    return str(error).splitlines()[0] if isinstance(error, TinymlError) else failure(error)[0]
+
+
+def _remarks(pair: Sequence[Workshop], case: CaseId) -> Iterator[str]:
+    for side in pair:
+        if case in side.one_by_one:
+            yield (
+                f"TensorFlow {side.toolchain.tensorflow}: running several images at a time ends "
+                f"the process; they were run one by one"
+            )
+
+
+def _timed(
+    old: Workshop, new: Workshop, case: CaseId, seconds: float
+) -> tuple[RatioEstimate | None, str]:
+    try:
+        return race(old, new, case, seconds), ""
+    except Exception as error:  # noqa: BLE001 - all the rest of the case is there
+        return None, cause(error)

@@ -1,0 +1,75 @@
+"""The speed of two environments: each times the same case, in turns, in processes of their own."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any, Final
+
+from tinyml_bench.bootstrap import FEWEST_INSTANCES, RatioEstimate, instance_ratio
+from tinyml_bench.records import CaseId
+from tinyml_bench.versions.workshop import Workshop
+
+_INSTANCES: Final = 10
+_TURNS: Final = 4
+_SAMPLES: Final = 5
+# Long enough that reading the clock costs next to nothing of it.
+_SAMPLE_NS: Final = 300_000
+_MOST_REPEATS: Final = 1000
+_CONFIDENCE: Final = 0.95
+
+
+def race(old: Workshop, new: Workshop, case: CaseId, seconds: float) -> RatioEstimate:
+    """Time `case` in both environments in turns; the ratio is the new one's time / the old one's.
+
+    Parameters
+    ----------
+    old, new : Workshop
+        Each runs what it has converted itself.
+    case : CaseId
+    seconds : float
+        About how long it may take; four pairs of interpreters are timed in any case.
+
+    Raises
+    ------
+    TaskError
+        A worker failed, or died.
+
+    Notes
+    -----
+    Each instance is a fresh interpreter on both sides; they run in turns, A B, B A, ..., some times
+    in a row each, after one inference that is not counted, since the other process has had the
+    caches. Instances are what is resampled: see `bootstrap.instance_ratio`. With one thread the
+    clock is that thread's processor time, so that other programs count little; where threads of a
+    pool work, as under the network itself, it is wall time, for both.
+    """
+    sides = (old, new)
+    for side in sides:
+        side.ask("load", side.converted(case).content, workload=case.workload)
+    started = time.monotonic()
+    ratios: list[float] = []
+    pairs = 0
+    while len(ratios) < _INSTANCES:
+        if len(ratios) >= FEWEST_INSTANCES and time.monotonic() - started > seconds:
+            break
+        first = len(ratios) % 2
+        times = _instance(sides if not first else (new, old))
+        mine, theirs = times if not first else times[::-1]
+        ratios.append(statistics.median(theirs) / statistics.median(mine))
+        pairs += len(mine)
+    return instance_ratio(ratios, pairs, confidence=_CONFIDENCE)
+
+
+def _instance(sides: tuple[Workshop, Workshop]) -> tuple[list[float], list[float]]:
+    """Return nanoseconds of one inference, a list for each side."""
+    told: list[dict[str, Any]] = [side.ask("prepare")[0] for side in sides]
+    clock = "thread" if all(one["clock"] == "thread" for one in told) else "wall"
+    repeats = [max(1, min(_MOST_REPEATS, _SAMPLE_NS // int(one["ns"]))) for one in told]
+    # A slow case is timed as often as it takes, and no more.
+    samples = _SAMPLES if max(int(one["ns"]) for one in told) < 20_000_000 else 1
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(_TURNS):
+        for which in (0, 1) if turn % 2 == 0 else (1, 0):
+            answer, _ = sides[which].ask("run", rounds=samples, repeats=repeats[which], clock=clock)
+            times[which].extend(float(one) for one in answer["ns"])
+    return times

@@ -1,0 +1,91 @@
+"""A comparison of two environments as text, Markdown or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from tinyml_bench.report.grid import filled, rows_of_text, table
+from tinyml_bench.versions.comparing import Comparison
+from tinyml_bench.versions.difference import Difference
+
+_HEADINGS = ("case", "bytes", "flipped", "right, %", "time")
+_ROOM_FOR_ALL = 60
+
+
+def rendered(found: Comparison, form: str, width: int) -> str:
+    """Return `found` for people (``"text"``, ``"markdown"``) or for programs (``"json"``)."""
+    if form == "json":
+        return json.dumps(found.as_dict(), indent=1)
+    parts = _markdown(found) if form == "markdown" else _text(found, width)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _text(found: Comparison, width: int) -> Iterator[str]:
+    yield filled(f"{found.old} -> {found.new}", width)
+    if found.differences:
+        rows = [_HEADINGS, *(_row(one) for one in found.differences)]
+        if width < _ROOM_FOR_ALL:
+            # The sentences below say how many are flipped.
+            rows = [(*row[:2], *row[3:]) for row in rows]
+        yield rows_of_text(rows[0], rows[1:], width)
+    for one in found.differences:
+        lines = [f"{one.case}: {one.sentence()}", *(f"  {line}" for line in _evidence(one))]
+        yield "\n".join(filled(line, width) for line in lines)
+    for case, why in found.failed.items():
+        yield filled(f"{case}: cannot be compared: {why}", width)
+
+
+def lines_of(found: Comparison) -> str:
+    """Return the table of a comparison and what there is to say of each case, in Markdown."""
+    parts = []
+    if found.differences:
+        align = ("left", *["right"] * (len(_HEADINGS) - 1))
+        rows = [_row(one) for one in found.differences]
+        parts.append(table(rows, "github", align, _HEADINGS))
+    lines = []
+    for one in found.differences:
+        lines.append(f"- `{one.case}`: {one.sentence()}")
+        lines += [f"  - {line}" for line in _evidence(one)]
+    lines += [f"- `{case}`: cannot be compared: {why}" for case, why in found.failed.items()]
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def _markdown(found: Comparison) -> Iterator[str]:
+    yield f"### {found.old} -> {found.new}"
+    yield lines_of(found)
+
+
+def _row(one: Difference) -> tuple[str, ...]:
+    accuracy = one.accuracy
+    return (
+        str(one.case),
+        f"{one.old_bytes:,} -> {one.new_bytes:,}" if one.old_bytes or one.new_bytes else "-",
+        f"{accuracy.flipped:,}",
+        f"{100 * accuracy.old:.2f} -> {100 * accuracy.new:.2f}",
+        _time(one),
+    )
+
+
+def _time(one: Difference) -> str:
+    if one.speed is None:
+        return "-"
+    return f"x {one.speed.ratio:.2f} [{one.speed.low:.2f}, {one.speed.high:.2f}]"
+
+
+def _evidence(one: Difference) -> Iterator[str]:
+    """Yield what stands behind the sentence, a line each."""
+    accuracy = one.accuracy
+    if accuracy.lost or accuracy.won:
+        yield (
+            f"{accuracy.lost} images are no longer right, {accuracy.won} are right now; "
+            f"exact paired test: p = {accuracy.p:.2g}"
+        )
+    for kind, (old, new) in one.stored.items():
+        yield f"stored {kind}: {old:,} -> {new:,} bytes"
+    yield from (f"new warning: {line}" for line in one.new_warnings)
+    if one.gone_warnings:
+        yield f"{len(one.gone_warnings)} warning(s) of the old converter are gone"
+    yield from one.remarks
+    if one.untimed and one.untimed != "timing is off":
+        yield f"not timed: {one.untimed}"

@@ -1,0 +1,52 @@
+"""Converter warnings in a form that two versions can be compared by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+# Such as `2026-11-22 10:00:00.123456: W path/file.cc:12] text`, or abseil's own
+# `W0000 00:00:1763800000.123456    4321 file.cc:12] text`.
+_NATIVE: Final = re.compile(
+    r"^(?:\d{4}-\d\d-\d\d [\d:.]+: )?([IWEF])(?:\d{4} [\d:.]+\s+\d+)? (\S+?):\d+\] (.*)$"
+)
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-f]{6,}\b")
+_TEMPORARY: Final = re.compile(r"(?:/[\w.-]+)*/tmp[\w.-]*(?:/[\w.-]+)*")
+# Of lines that have no level, those that tell of something amiss; others are notes.
+_AMISS: Final = re.compile(r"warning|deprecat|unsupported|not supported|fail|error", re.IGNORECASE)
+_START_UP: Final = "All log messages before absl::InitializeLog()"
+_LONGEST: Final = 300
+
+
+def native_warnings(lines: Iterable[str]) -> tuple[str, ...]:
+    r"""Return each warning once, without what differs from run to run; notes are left out.
+
+    Examples
+    --------
+    >>> native_warnings([
+    ...     "2026-11-22 10:00:00.1: W a/b/c.cc:390] Ignored output_format.",
+    ...     "W0000 00:00:1763.12    4321 c.cc:364] Ignored output_format.",
+    ...     "2026-11-22 10:00:00.2: I a/b/reader.cc:83] Reading SavedModel",
+    ...     "fully_quantize: 0, inference_type: 6",
+    ... ])
+    ('c.cc: Ignored output_format.',)
+    """
+    said = (_cleaned(line.strip()) for line in lines)
+    return tuple(dict.fromkeys(line for line in said if line))
+
+
+def _cleaned(line: str) -> str:
+    if _START_UP in line:
+        return ""
+    found = _NATIVE.match(line)
+    if found:
+        level, file, text = found.groups()
+        if level == "I":
+            return ""
+        # Line numbers, and the folders above, change with every version.
+        line = f"{file.rpartition('/')[2]}: {text}"
+    elif not _AMISS.search(line):
+        return ""
+    line = _TEMPORARY.sub("(temporary file)", _ADDRESS.sub("(address)", line))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
