@@ -149,7 +149,7 @@ def test_the_worker_does_not_outlive_its_parent(worker_of):
 
 def test_libraries_beside_this_package_are_not_lent_to_the_other_python(worker_of):
     """Only the package itself is found there, and no folder of its own Python's path is added."""
-    body = "print(sys.argv); os._exit(0)"
+    body = "print(sys.argv, flush=True); os._exit(0)"
     worker = worker_of(body)
     with pytest.raises(WorkerCrashed) as caught:
         worker.ask("hello")
