@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import tinyml_bench
 from tinyml_bench.isolation import TaskError, WorkerCrashed
 from tinyml_bench.versions.remote import RemoteWorker
 
-PACKAGE = Path(__file__).parents[1]
+# Beside the tests, or among what is installed.
+PACKAGE = Path(tinyml_bench.__file__).parents[1]
 
 
 @pytest.fixture
