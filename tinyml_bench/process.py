@@ -140,10 +140,10 @@ class WorkerProcess:
             self._connection.send_bytes(call)
             header, body = self._receive(), self._receive()
         except (EOFError, OSError):
-            raise WorkerCrashed(self._cause_of_death(), self._tail(start)) from None
+            raise WorkerCrashed(self._cause_of_death(), tail(self._log, start)) from None
         finally:
             limit.cancel()
-        return _unpack(header, body, self._tail(start))
+        return _unpack(header, body, tail(self._log, start))
 
     def kill(self, because: str) -> None:
         """End the process and all that it started; callable from any thread."""
@@ -182,12 +182,13 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _tail(self, start: int) -> tuple[str, ...]:
-        """Return the last lines written since the log had `start` bytes."""
-        end = os.fstat(self._log.fileno()).st_size
-        start = max(start, end - _TAIL_BYTES)
-        text = os.pread(self._log.fileno(), end - start, start).decode("utf-8", "replace")
-        return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-_TAIL_LINES:]
+
+def tail(log: BinaryIO, start: int, lines: int = _TAIL_LINES) -> tuple[str, ...]:
+    """Return the last `lines` written since `log` had `start` bytes."""
+    end = os.fstat(log.fileno()).st_size
+    start = max(start, end - _TAIL_BYTES)
+    text = os.pread(log.fileno(), end - start, start).decode("utf-8", "replace")
+    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]
 
 
 def _open_log(folder: Path | None) -> BinaryIO:

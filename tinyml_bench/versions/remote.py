@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from tinyml_bench.isolation import TaskError, WorkerCrashed
+from tinyml_bench.process import tail
 from tinyml_bench.versions.wire import GarbageError, packed, unpacked
 
 _LIMIT_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 0.5
 _TAIL_LINES: Final = 12
-_TAIL_BYTES: Final = 1 << 16
 
 # Loads this very package there and nothing that lies beside it, which belongs to another Python.
 _BOOTSTRAP: Final = """
@@ -111,7 +111,7 @@ class RemoteWorker:
         finally:
             limit.cancel()
         if "error" in header:
-            raise TaskError(str(header["error"]), self._tail(start))
+            raise TaskError(str(header["error"]), tail(self._log, start, _TAIL_LINES))
         value = header.get("value")
         if not isinstance(value, dict):
             self.kill("sent an answer without a value on its pipe")
@@ -152,15 +152,9 @@ class RemoteWorker:
             status = self._process.wait()
         ending = f"exited with status {status}" if status >= 0 else f"killed by {_signal(-status)}"
         return WorkerCrashed(
-            f"the worker in {self.name}: {self._killed_because or ending}", self._tail(start)
+            f"the worker in {self.name}: {self._killed_because or ending}",
+            tail(self._log, start, _TAIL_LINES),
         )
-
-    def _tail(self, start: int) -> tuple[str, ...]:
-        """Return the last lines written since the log had `start` bytes."""
-        end = os.fstat(self._log.fileno()).st_size
-        start = max(start, end - _TAIL_BYTES)
-        text = os.pread(self._log.fileno(), end - start, start).decode("utf-8", "replace")
-        return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-_TAIL_LINES:]
 
 
 def _start(
