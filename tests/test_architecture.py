@@ -41,6 +41,7 @@ COLUMNS = {
         "findings",
         "fits",
         "gates",
+        "overlay_gate",
         "paired",
         "paper",
         "policy",

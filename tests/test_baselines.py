@@ -458,6 +458,7 @@ def test_without_rewriting_a_missing_fact_is_added(tmp_path):
         ("latency_ratio", {"provenance": {"cpu": "another"}}),
         ("latency_ratio", {"provenance": {"runtime": "another"}}),
         ("agreement", {"provenance": {"dataset_sha256": "e" * 64}}),
+        ("agreement", {"provenance": {"runtime": "another"}}),
         ("size_bytes", {"provenance": {"checkpoint_sha256": "f" * 64}}),
         ("agreement", {"predictions": make_predictions(300)}),
         ("agreement", {"predictions": make_predictions(2000)}),
@@ -524,7 +525,7 @@ def test_a_noisy_figure_from_another_place_is_replaced(tmp_path, field):
     """The file names the place of its latency, so the two go together."""
     store(tmp_path)
     moved = make_measurement(latency_ratio=0.55, provenance={field: "another"})
-    change = baselines.update(tmp_path, moved, [], rewrite=True)
+    change = baselines.update(tmp_path, moved, [], rewrite=True, reason="it moved")
     assert change.facts == (("latency_ratio", 0.5, 0.55),)
     assert getattr(baselines.read(tmp_path, CASE).provenance, field) == "another"
 
@@ -535,6 +536,31 @@ def test_a_noisy_figure_from_another_place_is_dropped_where_timing_is_disabled(t
     untimed = make_measurement(without=("latency_ratio",), provenance={"cpu": "another"})
     change = baselines.update(tmp_path, untimed, [], rewrite=True)
     assert change.facts == (("latency_ratio", 0.5, None),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tf xnnpack 1 thread", "litert xnnpack 1 thread"),
+        ("keras 2 threads", "keras 2 threads, timed against tf xnnpack 2 threads"),
+    ],
+)
+def test_another_runtime_does_not_replace_a_baseline_without_a_reason(tmp_path, old, new):
+    """Not even where nothing else changed; the message names both."""
+    path = store(tmp_path, baselines.render(make_baseline(provenance={"runtime": old})))
+    moved = make_measurement(provenance={"runtime": new})
+    with pytest.raises(BaselineError, match=f"not updated, .* {old}, this run with {new}; .*why"):
+        baselines.update(tmp_path, moved, [], rewrite=True)
+    assert path.stat().st_mtime == 1
+    assert baselines.update(tmp_path, moved, [], rewrite=True, reason="we moved") is not None
+    assert baselines.read(tmp_path, CASE).provenance.runtime == new
+
+
+def test_keras_on_other_cores_needs_no_reason(tmp_path):
+    """Nobody chose how many the machine has."""
+    store(tmp_path, baselines.render(make_baseline(provenance={"runtime": "keras 2 threads"})))
+    moved = make_measurement(provenance={"runtime": "keras 8 threads"})
+    assert baselines.update(tmp_path, moved, [], rewrite=True) is not None
 
 
 def test_fewer_images_do_not_replace_more(tmp_path):

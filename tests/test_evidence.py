@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making import make_provenance
 
-from tinyml_bench.evidence import FIELD_WORDS, changes, images
+from tinyml_bench.evidence import FIELD_WORDS, across, changes, images
 from tinyml_bench.gates import PAIRED
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.paired import Discordance
@@ -48,13 +48,29 @@ def test_what_changed_around_the_model_is_told():
         "the float checkpoint is not the one of the baseline",
         "the evaluated images or labels are not those of the baseline",
         "the baseline was measured on another processor",
-        "the baseline was measured with another runtime",
+        "the baseline was measured with tf xnnpack 1 thread, this run with another",
     ]
 
 
 def test_the_same_place_has_nothing_to_add():
     """Hashes of what was made there are no change of the place."""
     assert list(changes(make_provenance(), make_provenance(scores_sha256="s"))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differ"),
+    [
+        ("tf xnnpack 1 thread", "tf xnnpack 1 thread", False),
+        ("tf xnnpack 1 thread", "tf xnnpack 2 threads", True),
+        ("tf xnnpack 1 thread", "litert xnnpack 1 thread", True),
+        ("keras 2 threads", "keras 4 threads", False),
+        ("keras 2 threads", "keras 2 threads, timed against litert xnnpack 1 thread", False),
+    ],
+)
+def test_answers_of_two_runtimes_are_told_apart(old, new, differ):
+    """Both are named; the network itself answers by Keras, whatever it is timed against."""
+    told = across(make_provenance(runtime=old), make_provenance(runtime=new))
+    assert told == (f"the baseline was measured with {old}, this run with {new}" if differ else "")
 
 
 def test_every_field_that_a_metric_needs_has_words():

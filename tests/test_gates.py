@@ -405,6 +405,34 @@ def test_a_latency_ratio_from_elsewhere_is_incomparable_and_does_not_fail(field,
     assert "the baseline was measured " in finding.reason
 
 
+def test_a_latency_ratio_of_another_runtime_names_both():
+    """A reader knows what was run before and now."""
+    finding = judged("latency_ratio", provenance={"runtime": "litert builtin 2 threads"})
+    assert finding.reason == (
+        "the baseline was measured with tf xnnpack 1 thread, this run with litert builtin 2 threads"
+    )
+
+
+@OF_IMAGES
+@pytest.mark.parametrize("position", [0, 1])
+def test_answers_of_another_runtime_are_judged_and_both_are_named(name, position):
+    """Good or bad, the figure is compared on the same images, and never without a word of it."""
+    other = {"runtime": "litert xnnpack 1 thread"}
+    finding = judged(name, provenance=other, **{name: PLANTED[name][position]})
+    assert finding.verdict is judged(name, **{name: PLANTED[name][position]}).verdict
+    assert finding.evidence[-1] == (
+        "the baseline was measured with tf xnnpack 1 thread, this run with litert xnnpack 1 thread"
+    )
+
+
+def test_keras_on_other_cores_is_no_other_runtime():
+    """Nobody chose how many cores the machine has."""
+    stored = make_baseline(provenance={"runtime": "keras 2 threads"})
+    now = make_measurement(provenance={"runtime": "keras 8 threads"})
+    (finding,) = judge(now, stored, POLICY, ["accuracy"])
+    assert finding.evidence == ()
+
+
 def test_a_policy_may_insist_on_latency():
     """With nothing allowed to be incomparable, another processor fails the build."""
     strict = replace(POLICY, may_be_incomparable=frozenset())
@@ -618,7 +646,7 @@ def test_what_changed_around_the_model_is_evidence():
         "tensorflow was 2.21.0 and is absent",
         "the float checkpoint is not the one of the baseline",
         "the baseline was measured on another processor",
-        "the baseline was measured with another runtime",
+        "the baseline was measured with tf xnnpack 1 thread, this run with another",
     )
 
 

@@ -62,6 +62,16 @@ def test_diff_of_the_same_shows_no_table(project, capsys):
     assert "verdict" not in printed
 
 
+def test_diff_names_the_runtimes_where_they_are_two(project, capsys):
+    """Answers that are as stored are so across runtimes, which is said; latency is incomparable."""
+    save(project, make_measurement(provenance={"runtime": "litert xnnpack 1 thread"}))
+    assert cli.main(["baseline", "diff"]) == 0
+    printed = capsys.readouterr().out
+    both = "measured with tf xnnpack 1 thread, this run with litert xnnpack 1 thread"
+    assert "answers of 1 case were compared across runtimes" in printed
+    assert both in printed
+
+
 def test_diff_of_an_unknown_run_says_which_there_are(project, capsys):
     """As ``table`` does."""
     assert cli.main(["baseline", "diff", "none"]) == 1

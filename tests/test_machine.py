@@ -103,6 +103,18 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     assert list(machine.toolchain()) == ["python"]
 
 
+def test_a_nightly_tensorflow_is_told(monkeypatch):
+    """It is a package of its own name, and yesterday's conversions are not today's."""
+
+    def version(package):
+        if package == "tf-nightly":
+            return "2.23.0.dev20261026"
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert machine.toolchain()["tf-nightly"] == "2.23.0.dev20261026"
+
+
 def test_cores_are_those_that_this_process_may_use(monkeypatch):
     """Fewer than the machine has, where a container or taskset limits them."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)

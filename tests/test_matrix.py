@@ -1,9 +1,12 @@
 """The matrix of TensorFlow versions: what is pinned where, and the table of what came of it."""
 
 import configparser
+import os
 import re
+import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,43 @@ class TestEnvironments:
             environments.released("tf218")
 
 
+class TestPythons:
+    """Where tox looks for the Pythons of the matrix."""
+
+    @pytest.fixture
+    def pyenv(self, tmp_path, monkeypatch):
+        """Put a pyenv with three Pythons, the second of them active, before the machine's own."""
+        script = tmp_path / "pyenv"
+        script.write_text(
+            "#!/bin/sh\n[ $1 = versions ] && echo 3.10.1 && echo 3.11.2 && echo 3.13.0"
+            " || echo 3.11.2\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        monkeypatch.setenv("PYENV_VERSION", "")  # so that it is put back, whatever the file sets
+        monkeypatch.delenv("PYENV_VERSION")
+        return script
+
+    def named(self):
+        """Return what PYENV_VERSION is after tox has read its file."""
+        runpy.run_path(str(ROOT / "toxfile.py"))
+        return os.environ.get("PYENV_VERSION")
+
+    def test_all_that_pyenv_has_are_named(self, pyenv):
+        """The active one first, so that `python` stays what it is."""
+        assert self.named() == "3.11.2:3.10.1:3.13.0"
+
+    def test_who_has_named_some_is_obeyed(self, pyenv, monkeypatch):
+        """Those and no others are looked at."""
+        monkeypatch.setenv("PYENV_VERSION", "3.13.0")
+        assert self.named() == "3.13.0"
+
+    def test_without_pyenv_nothing_is_named(self, pyenv, monkeypatch):
+        """Nothing is set."""
+        monkeypatch.setenv("PATH", str(pyenv.parent / "nowhere"))
+        assert self.named() is None
+
+
 class TestRefresh:
     """Pinning anew."""
 
@@ -136,6 +176,16 @@ class TestTable:
         _, rows = matrix(tmp_path).rows()
         assert rows[0] == ["tiny-cnn-int8", "regressed", "matched"]
 
+    def test_a_case_that_passed_by_an_overlay_is_marked(self, tmp_path):
+        """Below the table stands which, and why."""
+        known = replace(make_finding(), overlay="tensorflow<2.17: dense layers (https://x)")
+        save(TF215, tmp_path, known)
+        save(TF221, tmp_path, make_finding())
+        table = matrix(tmp_path)
+        assert table.rows()[1][0] == ["tiny-cnn-int8", "matched*", "matched"]
+        assert table.notes == ("matched* by an overlay: tensorflow<2.17: dense layers (https://x)",)
+        assert not table.columns[0].fails
+
     def test_a_crash_outweighs_a_regression(self, tmp_path):
         """Of several failures the gravest is shown."""
         save(TF215, tmp_path, make_finding(Verdict.REGRESSED), make_finding(Verdict.CRASHED))
@@ -169,6 +219,16 @@ class TestTable:
         read = matrix(tmp_path, TF215)
         assert read.rows()[1][-1] == ["(tests)", "1 failed"]
         assert read.notes == ("TF 2.15: tests.test_a::y failed",)
+
+    def test_many_failed_tests_are_counted(self, tmp_path):
+        """A version that fails altogether does not push the table off the screen."""
+        save(TF215, tmp_path, make_finding())
+        failed = '<testcase classname="t" name="{}"><error/></testcase>'
+        cases = "".join(failed.format(number) for number in range(40))
+        (tmp_path / f"{TF215.name}.xml").write_text(f"<testsuite>{cases}</testsuite>")
+        notes = matrix(tmp_path, TF215).notes
+        assert len(notes) == 6
+        assert notes[-1] == "TF 2.15: 35 more tests failed"
 
     def test_the_table_fits_a_terminal(self, tmp_path):
         """All versions side by side, in 120 columns, even where each regressed."""
@@ -212,6 +272,14 @@ class TestComparison:
         assert re.search(r"tiny-cnn-int8 \| accuracy +\| +0.9000 \| +0.8900", text)
         assert re.search(r"tiny-cnn-int8 \| images with another class +\| +\| +10 ", text)
         assert "size_bytes" in text
+
+    def test_another_runtime_is_told(self):
+        """Two runs are not set side by side as if one thing had run both."""
+        old, new = make_run(100), make_run(100)
+        (case,) = new.measurements
+        moved = replace(case, provenance=make_provenance(runtime="litert xnnpack 1 thread"))
+        text = summary.compared(old, replace(new, measurements=(moved,)))
+        assert re.search(r"runtime +\| tf xnnpack 1 thread +\| litert xnnpack 1 thread", text)
 
     def test_nothing_changed_is_told_as_well(self):
         """The same run twice gives no table."""

@@ -17,6 +17,7 @@ from tinyml_bench.isolation import WorkerCrashed
 from tinyml_bench.measure import Once, Workbench
 from tinyml_bench.records import CaseId
 from tinyml_bench.tasks import Description, Shard
+from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import VARIANTS, variant
 from tinyml_bench.workloads import WORKLOADS, workload
 
@@ -93,6 +94,27 @@ def toy(monkeypatch):
 def bench(toy, tmp_path):
     """Return a workbench on an executor that runs everything at once."""
     return Workbench(Inline(), Cache(tmp_path))
+
+
+def test_what_ran_the_models_is_in_the_provenance(toy, tmp_path):
+    """Of the reference too, where its float32 sibling is not run as usual; answers are Keras's."""
+    usual = Workbench(Inline(), Cache(tmp_path))
+    other = Workbench(Inline(), Cache(tmp_path), Runtime("litert", "builtin", 2))
+    assert usual.measure(INT8).provenance.runtime == "tf xnnpack 1 thread"
+    assert other.measure(INT8).provenance.runtime == "litert builtin 2 threads"
+    here, there = (bench.measure(TF).provenance for bench in (usual, other))
+    assert there.runtime == f"{here.runtime}, timed against litert builtin 2 threads"
+    assert (here.chosen_runtime, there.chosen_runtime) == ("", "litert builtin 2 threads")
+    assert here.answered_by == there.answered_by == "keras"
+
+
+def test_an_evaluation_of_another_runtime_is_not_recalled(toy, tmp_path):
+    """The same file is run again by other kernels; the network itself is not."""
+    for case in (TF, INT8):
+        Workbench(Inline(), Cache(tmp_path)).measure(case)
+    other = Workbench(Inline(), Cache(tmp_path), Runtime(kernels="reference"))
+    assert other.measure(TF).cached
+    assert not other.measure(INT8).cached
 
 
 def test_facts_are_in_relation_to_the_reference_and_the_sibling(bench):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench import cli, plugin
+from tinyml_bench.baselines import overlays
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN
@@ -52,6 +53,20 @@ def commands(parser=None, prefix="tinyml-bench"):
 def test_every_pytest_option_is_documented(option):
     """Its row begins with its name."""
     assert re.search(rf"^\| `{option}[ `]", REFERENCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", overlays.KEYS)
+def test_every_key_of_an_overlay_is_documented(key):
+    """In the section on overlays, each in a row."""
+    section = REFERENCE.partition("\n## Overlays\n")[2]
+    assert re.search(rf"^\| `{key}` ", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize("metric", [overlays.STRUCTURE, *overlays.FIGURES])
+def test_every_metric_that_an_overlay_may_replace_is_documented(metric):
+    """In the row of the key `metric`."""
+    row = re.search(r"^\| `metric` .*$", REFERENCE.partition("\n## Overlays\n")[2], re.MULTILINE)
+    assert f"`{metric}`" in row[0]
 
 
 @pytest.mark.parametrize("command", commands())

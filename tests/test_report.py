@@ -10,12 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_provenance
 
 from tinyml_bench import paper, report
 from tinyml_bench.baselines import Change
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.records import (
+    USUAL_RUNTIME,
+    CaseId,
+    Crash,
+    Finding,
+    Measurement,
+    Run,
+    Verdict,
+)
+from tinyml_bench.tflite import Runtime
 
 INT8 = "fashion_mnist-custom-int8"
 OFF = "timing is disabled"
@@ -634,6 +644,39 @@ def test_the_smallest_detectable_drop_stands_below_the_accuracies(width, drops, 
     if width == 140:
         assert drawn.index(told) < drawn.index("Size reduction")
     assert SMALLEST + told in report.tables(run, width=width, form="markdown")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "told"),
+    [
+        ("tf xnnpack 1 thread", False),
+        ("keras 4 threads", False),
+        ("litert builtin 2 threads", True),
+    ],
+)
+def test_another_runtime_than_the_usual_one_stands_under_the_tables(runtime, told):
+    """A saved run says what ran its models; the network itself was run by Keras in any case."""
+    run = _run(replace(_measurement(INT8), provenance=make_provenance(runtime=runtime)))
+    line = "converted models were run by litert builtin 2 threads"
+    assert (line in report.tables(run, width=120)) == told
+
+
+def test_the_usual_runtime_is_the_default_one():
+    """The records name what measuring takes where nobody chooses."""
+    assert str(Runtime()) == USUAL_RUNTIME
+
+
+def test_comparisons_across_runtimes_are_counted_by_case():
+    """However many metrics of a case were judged."""
+    both = "the baseline was measured with tf xnnpack 1 thread, this run with litert"
+    findings = [
+        _finding("accuracy", evidence=(both,)),
+        _finding("agreement", evidence=("something else", both)),
+        _finding("size_bytes", evidence=(both,)),
+        _finding("accuracy", case="pneumonia-custom-int8", evidence=(both,)),
+    ]
+    summary = report.summary(_run(_measurement(INT8), findings=findings), 120, colour=False)
+    assert f"answers of 2 cases were compared across runtimes: {both}" in summary
 
 
 @pytest.mark.parametrize("width", [60, 140])

@@ -26,6 +26,7 @@ from tflite_models import (
     classifier,
 )
 
+from tinyml_bench import tflite
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite import Runner, Runtime, TensorSpec, Timing
 
@@ -68,6 +69,15 @@ class TestRuntime:
         """An unknown word is an error that lists the known ones."""
         with pytest.raises(UsageError, match=message):
             Runtime(**arguments)
+
+    def test_litert_that_is_not_installed_is_refused_with_the_command(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before anything is imported; TensorFlow says so itself where it is needed."""
+        monkeypatch.setattr(tflite, "find_spec", lambda name: None)
+        tflite.require_runtime(Runtime("tf"))
+        with pytest.raises(UsageError, match=r"'litert' needs .*pip install ai-edge-litert$"):
+            tflite.require_runtime(Runtime("litert"))
 
 
 class TestTensorSpec:

@@ -5,6 +5,7 @@ import pytest
 
 from tinyml_bench import timing
 from tinyml_bench.records import CaseId, Crash, Measurement
+from tinyml_bench.tflite import Runtime
 
 CASE = CaseId("toy", "net", "int8")
 
@@ -109,7 +110,7 @@ def test_an_invocation_runs_the_converted_model(converted_model, tmp_path):
     path.write_bytes(converted_model("int8"))
 
     class Files:
-        runtime = None
+        runtime = Runtime()
 
         def first_image(self, case):
             return np.zeros((8, 8, 1), np.uint8)

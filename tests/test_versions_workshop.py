@@ -20,7 +20,9 @@ from tinyml_bench.variants import VARIANTS
 from tinyml_bench.versions import bisecting, comparing, documenting, matrix, rendering, traits
 from tinyml_bench.versions import workshop as workshops
 from tinyml_bench.versions.difference import Accuracy, difference, of_speed
+from tinyml_bench.versions.installing import EnvironmentCreationError
 from tinyml_bench.versions.matrix import MATRIX, Environment
+from tinyml_bench.versions.notes import notes
 from tinyml_bench.versions.race import race
 from tinyml_bench.versions.workshop import Workshop
 from tinyml_bench.workloads import WORKLOADS, workload
@@ -224,9 +226,9 @@ def test_a_comparison_says_all_that_changed():
     assert one.speed.ratio == 0.25
     assert one.new_warnings == ("d.cc: New.",)
     assert one.sentence() == (
-        f"The file is {_larger(one)} % larger: FULLY_CONNECTED weights per-tensor -> per-channel "
-        "(1); 10 of 100 images are answered differently, the accuracy is worse by 10.00 points; "
-        "runs 4.0 times as fast."
+        f"The file is {_larger(one)} % larger: dense weights are quantized per channel, no longer "
+        "per tensor (1 layer); 10 of 100 images are answered differently, the accuracy is worse by "
+        "10.00 points; runs 4.0 times as fast."
     )
 
 
@@ -338,7 +340,8 @@ def test_the_first_version_that_changed_it_is_named(metric, first):
     assert found.conversions == len(found.tried) <= 4
     assert found.graph == ("FULLY_CONNECTED weights per-tensor -> per-channel (1)",)
     text = found.text(200)
-    assert f"{metric} changed in TensorFlow {first}" in text
+    meaning = "dense weights are quantized per channel, no longer per tensor (1 layer)"
+    assert f"{metric} changed in TensorFlow {first}: {meaning}" in text
     assert "releases/tag/v2.18.0" in text
 
 
@@ -374,7 +377,7 @@ def test_a_version_that_cannot_be_had_is_named_and_left_out():
     found = bisect("operators")
     assert (found.before, found.first) == ("2.16", "2.18")
     text = found.text(300)
-    assert "changed in TensorFlow 2.18, or in 2.17, which could not be tried" in text
+    assert "changed in TensorFlow 2.18, or in 2.17, which could not be tried: dense" in text
     assert "TensorFlow 2.17 could not be tried: 2.17 is no interpreter" in text
 
 
@@ -431,6 +434,81 @@ def test_the_page_goes_from_version_to_version(tmp_path):
     assert "- TensorFlow 2.17: 2.17 is no interpreter" in text
     assert "left out TensorFlow 2.17" in said
     assert text.index("2.16.1, after 2.15.1") < text.index("2.18.1, after 2.16.1")
+    assert "- TensorFlow 2.15.1: python 3.11.1" in text
+    assert "- Processor: cpu." in text
+
+
+def test_the_page_begins_with_what_matters(tmp_path):
+    """A line a version: what changed in the graphs, in how many cases, and how answers stand."""
+    environments = [environment(f"2.{minor}") for minor in (16, 17, 18)]
+    page = documenting.page(environments, [CASE], comparing.Plan(seconds=0), Project(tmp_path))
+    lines = page.text().splitlines()
+    assert "- **2.17.1**: every image is answered as before." in lines
+    assert (
+        "- **2.18.1**: dense weights are quantized per channel, no longer per tensor (1 layer) in "
+        "1 case; 1 case answers differently, on 10 of 100 images at most."
+    ) in lines
+
+
+def test_the_page_wastes_no_words_on_what_is_the_same(tmp_path):
+    """Cases without a change share a line; one that changed has its own."""
+    environments = [environment("2.16"), environment("2.18"), environment("2.19")]
+    network = CaseId("fashion_mnist", "standin", "tf")
+    plan, project = comparing.Plan(seconds=0.001), Project(tmp_path)
+    text = documenting.page(environments, [network, CASE], plan, project).text()
+    changed, same = text.split("## TensorFlow ")[1:3]
+    assert "- `fashion_mnist-standin-int8`: The file is" in changed
+    assert "- The others: the same operators and answers" in changed
+    assert "- All of them: the same operators and answers" in same
+    assert "`fashion_mnist-standin-tf`: " not in text
+
+
+def test_the_page_names_upstream_where_something_was_found(tmp_path):
+    """Release notes in any case."""
+    environments = [environment(f"2.{minor}") for minor in (16, 17, 18)]
+    text = documenting.page(
+        environments, [CASE], comparing.Plan(seconds=0), Project(tmp_path)
+    ).text()
+    told, untold = text.partition("## TensorFlow 2.18.1")[::2]
+    assert all(note.link in told for note in notes("2.17"))
+    assert "upstream" not in untold
+    assert "releases/tag/v2.18.0" in untold
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (EnvironmentCreationError("the network could not be reached\n  | more"), "the network"),
+        (UsageError("no Python 3.12 on this machine"), "no Python 3.12 on this machine"),
+    ],
+)
+def test_a_version_that_cannot_be_made_stops_no_other(tmp_path, monkeypatch, error, why):
+    """Neither a missing network nor a missing Python keeps the rest from the page."""
+
+    def made(one, root, say):
+        if one.tensorflow == "2.17":
+            raise error
+        return environment(one.tensorflow)
+
+    monkeypatch.setattr(documenting, "ready", made)
+    environments = [environment(f"2.{minor}") for minor in (16, 17, 18)]
+    page = documenting.page(environments, [CASE], comparing.Plan(seconds=0), Project(tmp_path))
+    assert [step.new.tensorflow for step in page.steps] == ["2.18.1"]
+    assert f"- TensorFlow 2.17: {why}" in page.text()
+
+
+def test_a_version_that_loses_its_network_stops_no_bisection(monkeypatch):
+    """What it leaves open is told."""
+
+    def made(one, root, say):
+        if one.tensorflow == "2.17":
+            raise EnvironmentCreationError("the network could not be reached")
+        return environment(one.tensorflow)
+
+    monkeypatch.setattr(bisecting, "ready", made)
+    text = bisect("operators").text(300)
+    assert "changed in TensorFlow 2.18, or in 2.17" in text
+    assert "TensorFlow 2.17 could not be tried: the network could not be reached" in text
 
 
 def test_the_command_compares_and_exits(capsys, monkeypatch, tmp_path):

@@ -68,6 +68,10 @@ def _predictions(saved: Run, case: CaseId, now: Measurement, samples: int) -> Pr
         raise UsageError(f"it has no predictions of {case}")
     if now.provenance is None or one.provenance.dataset_sha256 != now.provenance.dataset_sha256:
         raise UsageError("it evaluated other images or labels")
+    if one.provenance.answered_by != now.provenance.answered_by and case == now.case:
+        raise UsageError(
+            f"it ran with {one.provenance.runtime}, this run with {now.provenance.runtime}"
+        )
     if one.predictions.samples < samples:
         raise UsageError(f"it evaluated {one.predictions.samples} images, fewer than {samples}")
     return one.predictions.prefix(samples)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
@@ -156,6 +156,22 @@ class Structure:
     def inner_conversions(self) -> tuple[Operator, ...]:
         """QUANTIZE, DEQUANTIZE and casts between floats and integers inside of the graph."""
         return tuple(op for op in self.operators if op.converts_float and not op.edge)
+
+    def with_operators(self, lines: Mapping[int, str]) -> Structure:
+        """Return it with other operators in the main graph, each written as a line of its JSON.
+
+        Raises
+        ------
+        ValueError
+            There is no operator in such a place, or a line is none.
+        """
+        operators = list(self.operators)
+        places = {op.index: place for place, op in enumerate(operators) if op.graph == 0}
+        for index, line in lines.items():
+            if index not in places:
+                raise ValueError(f"has no operator {index}, the last is {max(places, default=-1)}")
+            operators[places[index]] = _operator(line, index, 0)
+        return replace(self, operators=tuple(operators))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, one line of text an operator, so that a diff shows what changed."""

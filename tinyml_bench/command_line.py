@@ -8,6 +8,7 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.suite import Options
+from tinyml_bench.tflite import Runtime
 from tinyml_bench.updating import Request
 
 
@@ -32,6 +33,7 @@ def options_of(config: pytest.Config) -> Options:
         device=option.tinyml_device,
         accelerator=option.tinyml_npu or "",
         board=option.tinyml_board or "",
+        runtime=Runtime(option.tinyml_runtime, option.tinyml_kernels, option.tinyml_threads),
     )
 
 

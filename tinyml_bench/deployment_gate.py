@@ -14,7 +14,7 @@ from typing import Any, Final
 from tinyml_bench import fits
 from tinyml_bench.boards import Board, Budget
 from tinyml_bench.deployment import CPU_KERNELS, FACTS, Difference, Micro, Npu, Parity
-from tinyml_bench.evidence import FIELD_WORDS
+from tinyml_bench.evidence import FIELD_WORDS, differing
 from tinyml_bench.findings import accept, create
 from tinyml_bench.fits import Fit
 from tinyml_bench.metrics import METRICS
@@ -346,9 +346,11 @@ def _versions(part: str, then: Any, now: Any) -> Iterator[str]:
 
 def _elsewhere(measurement: Measurement, baseline: Baseline) -> str:
     here = measurement.provenance
+    if here is None:
+        return "nothing is known of where it was measured"
     for name in ("cpu", "runtime"):
-        if getattr(here, name, None) != getattr(baseline.provenance, name):
-            return FIELD_WORDS[name]
+        if getattr(here, name) != getattr(baseline.provenance, name):
+            return differing(name, baseline.provenance, here)
     return ""
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from tinyml_bench.paired import Discordance
 from tinyml_bench.records import Provenance
 
-# What a reader is told about a field of the provenance that differs.
+ACROSS: Final = "the baseline was measured with "
+"""How a line begins that names two runtimes."""
+
+# What a reader is told about a field of the provenance that differs; see `differing`.
 FIELD_WORDS = {
     "dataset_sha256": "the evaluated images or labels are not those of the baseline",
     "cpu": "the baseline was measured on another processor",
-    "runtime": "the baseline was measured with another runtime",
+    "runtime": f"{ACROSS}{{old}}, this run with {{new}}",
 }
 
 # What it means, for each paired metric, that an image is lost or won.
@@ -53,6 +57,24 @@ def changes(old: Provenance, new: Provenance) -> Iterator[str]:
             yield f"{package} was {before} and is {after}"
     if old.checkpoint_sha256 != new.checkpoint_sha256:
         yield "the float checkpoint is not the one of the baseline"
-    for name, words in FIELD_WORDS.items():
+    for name in FIELD_WORDS:
         if getattr(old, name) != getattr(new, name):
-            yield words
+            yield differing(name, old, new)
+
+
+def differing(name: str, old: Provenance, new: Provenance) -> str:
+    """Say that a field of the provenance differs, and of runtimes which they are.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`FIELD_WORDS`.
+    old, new : Provenance
+        Of the baseline and of the measurement.
+    """
+    return FIELD_WORDS[name].format(old=getattr(old, name), new=getattr(new, name))
+
+
+def across(old: Provenance, new: Provenance) -> str:
+    """Say that answers of two runtimes are compared; empty where they are of one."""
+    return "" if old.answered_by == new.answered_by else differing("runtime", old, new)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from tinyml_bench import deployment_gate, findings, paired, soundness, stats
 from tinyml_bench.errors import UsageError
-from tinyml_bench.evidence import FIELD_WORDS, changes, images
+from tinyml_bench.evidence import across, changes, differing, images
 from tinyml_bench.findings import unused
 from tinyml_bench.metrics import METRICS, Metric
 from tinyml_bench.policy import Policy
@@ -104,8 +104,9 @@ def judge(
             made.append(_incomparable(metric, subject, reason))
         else:
             made += _judge_metric(metric, subject)
-    if any("dataset_sha256" in metric.needs_same for metric in gated):
+    if any(metric.about_answers for metric in gated):
         made = [f for f in [soundness.judge_determinism(measurement, baseline)] if f] + made
+    made = [_naming_runtimes(finding, subject) for finding in made]
     return list(dict.fromkeys(made))  # figures of one part share what cannot be said of any
 
 
@@ -202,7 +203,7 @@ def _compare(metric: Metric, subject: _Subject, old: float, new: float) -> Findi
     reason = _why_incomparable(metric, subject)
     worse = not _at_least_as_good(new, limit, metric.better)
     # Another processor excuses a slow figure; other images do not excuse a wrong one.
-    if reason and not (worse and "dataset_sha256" in metric.needs_same):
+    if reason and not (worse and metric.about_answers):
         return _incomparable(metric, subject, reason)
     gained = not _at_least_as_good(tolerance.gain(old, metric.better), new, metric.better)
     verdict = Verdict.IMPROVED if gained else Verdict.MATCHED
@@ -296,11 +297,23 @@ def _why_incomparable(metric: Metric, subject: _Subject) -> str:
         return "nothing is known of where it was measured"
     for name in metric.needs_same:
         if getattr(here, name) != getattr(subject.baseline.provenance, name):
-            return FIELD_WORDS[name]
+            return differing(name, subject.baseline.provenance, here)
     stored, new = subject.baseline.predictions.samples, subject.measurement.predictions
-    if "dataset_sha256" in metric.needs_same and new is not None and new.samples > stored:
+    if metric.about_answers and new is not None and new.samples > stored:
         return f"the baseline holds {stored} images, fewer than the {new.samples} evaluated"
     return ""
+
+
+def _naming_runtimes(finding: Finding, subject: _Subject) -> Finding:
+    """Let answers be compared across runtimes, but never without a word of it."""
+    here, metric = subject.measurement.provenance, METRICS.get(finding.metric)
+    compared = finding.baseline is not None and finding.verdict is not Verdict.INCOMPARABLE
+    if here is None or metric is None or not (metric.about_answers and compared):
+        return finding
+    told = across(subject.baseline.provenance, here)
+    if not told or told in finding.evidence:
+        return finding
+    return replace(finding, evidence=(*finding.evidence, told))
 
 
 def _incomparable(metric: Metric, subject: _Subject, reason: str) -> Finding:

@@ -12,7 +12,7 @@ from tinyml_bench.metrics import METRICS
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Run, Verdict
 from tinyml_bench.registry import unknown_name
-from tinyml_bench.report import rows_of_text
+from tinyml_bench.report import across_runtimes, rows_of_text
 from tinyml_bench.suite import Options, Suite
 
 _Row = tuple[str, ...]
@@ -39,10 +39,11 @@ def diff(run: Run, project: Project, width: int) -> str:
     ]
     rows = [_difference(finding) for finding in findings if _differs(finding)]
     alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"
+    told = "\n".join([alike, *across_runtimes(findings)])
     if not rows:
-        return alike
+        return told
     headings = ("case", "metric", "old", "new", "verdict")
-    return f"{rows_of_text(headings, rows, width)}\n\n{alike}"
+    return f"{rows_of_text(headings, rows, width)}\n\n{told}"
 
 
 def verify(project: Project) -> str:

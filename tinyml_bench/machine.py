@@ -10,7 +10,9 @@ from pathlib import Path
 
 _TOOLCHAIN = (
     "tensorflow",
+    "tf-nightly",
     "tf-keras",
+    "tf-keras-nightly",
     "ai-edge-litert",
     "tensorflow-model-optimization",
     "numpy",

@@ -31,7 +31,14 @@ from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.isolation import failure
-from tinyml_bench.records import CaseId, Crash, Measurement, Provenance
+from tinyml_bench.records import (
+    KERAS,
+    TIMED_AGAINST,
+    CaseId,
+    Crash,
+    Measurement,
+    Provenance,
+)
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey
 from tinyml_bench.tasks import Description, Images, Shard
 from tinyml_bench.tflite import Runtime
@@ -41,7 +48,7 @@ from tinyml_bench.workloads import WORKLOADS, Workload
 # Small enough that two workers finish together, large enough that the call costs nothing.
 _SHARD_IMAGES = 1000
 
-_REFERENCE_RUNTIME = f"keras {machine.cores()} threads"
+_REFERENCE_RUNTIME = f"{KERAS} {machine.cores()} threads"
 
 
 class Once:
@@ -261,7 +268,7 @@ class Workbench:
         reference = VARIANTS[case.variant].is_reference
         return Provenance(
             toolchain=machine.toolchain(),
-            runtime=_REFERENCE_RUNTIME if reference else str(self.runtime),
+            runtime=self._reference_runtime() if reference else str(self.runtime),
             cpu=machine.cpu(),
             dataset_sha256=description.test_sha256,
             checkpoint_sha256=description.checkpoint_sha256,
@@ -270,6 +277,11 @@ class Workbench:
             ),
             scores_sha256=evaluation.scores_sha256,
         )
+
+    def _reference_runtime(self) -> str:
+        """Name Keras, and the sibling's runtime where the ratio to it means something else."""
+        usual = self.runtime == Runtime()
+        return _REFERENCE_RUNTIME + ("" if usual else f"{TIMED_AGAINST}{self.runtime}")
 
     def _comparisons(
         self, case: CaseId, evaluation: Evaluation, description: Description

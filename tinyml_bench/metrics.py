@@ -40,6 +40,11 @@ class Metric:
     noisy: bool = False
     needs_same: tuple[str, ...] = ()
 
+    @property
+    def about_answers(self) -> bool:
+        """Whether the answers on the test images decide it, and so what runs the model."""
+        return "dataset_sha256" in self.needs_same
+
     def show(self, value: float | None) -> str:
         """Format `value` for a sentence; ``None`` is ``-``."""
         return "-" if value is None else format(value, self.form)
@@ -109,14 +114,14 @@ _ALL = (
            gated=False, noisy=True, needs_same=("cpu", "runtime")),
     Metric("latency_ratio_high", "upper end of the ratio's 95 % interval in its run", "lower",
            ".3f", gated=False, noisy=True, needs_same=("cpu", "runtime")),
-    Metric("latency_ns", "median of one inference, batch 1, one thread, nanoseconds", "lower",
+    Metric("latency_ns", "median of one inference, batch 1, nanoseconds", "lower",
            ".0f", gated=False, stored=False, noisy=True),
     Metric("latency_reference_ns", "the float32 sibling's median in the same rounds", "lower",
            ".0f", gated=False, stored=False, noisy=True),
     Metric("latency_pairs", "number of interleaved pairs timed", "higher", ".0f",
            gated=False, stored=False),
-    Metric("split_seconds", "time to classify the whole evaluated split on one thread", "lower",
-           ".2f", gated=False, stored=False, noisy=True),
+    Metric("split_seconds", "time to classify the whole evaluated split", "lower", ".2f",
+           gated=False, stored=False, noisy=True),
     Metric("invoke_share", "share of split_seconds spent inside the interpreter", "higher", ".3f",
            gated=False, stored=False, noisy=True),
     Metric("peak_memory_bytes", "growth of the worker's peak resident memory in evaluation",

@@ -78,6 +78,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="convert and evaluate anew, whatever earlier runs have kept",
     )
     group.addoption(
+        "--tinyml-runtime",
+        choices=("tf", "litert"),
+        default="tf",
+        help="interpreter that evaluates and times the converted models: TensorFlow's own, or that "
+        "of ai-edge-litert (default: tf)",
+    )
+    group.addoption(
+        "--tinyml-kernels",
+        choices=("xnnpack", "builtin", "reference"),
+        default="xnnpack",
+        help="its kernels: XNNPACK's where it has them, the optimized built-in ones, or the plain "
+        "reference ones, which are slow (default: xnnpack)",
+    )
+    group.addoption(
+        "--tinyml-threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of the interpreter (default: 1)",
+    )
+    group.addoption(
         "--tinyml-device",
         choices=("auto", "on", "off"),
         default="auto",
@@ -134,7 +155,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse a wrong option in one line, before anything is collected."""
     option = session.config.option
-    if option.tinyml_board or option.tinyml_against:
+    chosen = option.tinyml_runtime != "tf" or option.tinyml_threads != 1
+    if option.tinyml_board or option.tinyml_against or chosen:
         _hooks(session.config)
 
 

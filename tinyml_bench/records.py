@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
@@ -17,6 +18,11 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
 
 _PART = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+KERAS: Final = "keras"
+TIMED_AGAINST: Final = ", timed against "
+USUAL_RUNTIME: Final = "tf xnnpack 1 thread"
+"""What runs models where nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,7 +102,9 @@ class Provenance:
     toolchain : mapping of str to str
         Package name to version, Python included.
     runtime : str
-        Interpreter, kernels and threads, such as ``"tf xnnpack 1 thread"``.
+        Interpreter, kernels and threads, such as ``"tf xnnpack 1 thread"``; of the network itself
+        Keras and its threads, with :data:`TIMED_AGAINST` and the runtime of the float32 sibling
+        where that is not the usual one.
     cpu : str
         Model and vector extensions of the processor.
     dataset_sha256 : str
@@ -117,6 +125,21 @@ class Provenance:
     checkpoint_sha256: str
     model_sha256: str = ""
     scores_sha256: str = ""
+
+    @property
+    def answered_by(self) -> str:
+        """What gave the answers: the runtime; of the network itself Keras, whatever its threads."""
+        return KERAS if self.runtime.startswith(f"{KERAS} ") else self.runtime
+
+    @property
+    def chosen_runtime(self) -> str:
+        """The part of the runtime that a run chooses; empty for the network with the usual one.
+
+        Keras takes as many threads as the machine has cores, which nobody chose.
+        """
+        return self.runtime.partition(TIMED_AGAINST)[2] if self.answered_by == KERAS else (
+            self.runtime
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +248,9 @@ class Finding:
         Positions, in the evaluation order, of the images that tell against the case.
     layer : str
         The layer to look at first; empty where none can be named.
+    overlay : str
+        What was expected instead of the baseline's value, why and since when: a known difference of
+        the toolchain; empty where the baseline itself was expected.
     """
 
     case: str
@@ -239,6 +265,7 @@ class Finding:
     advice: str = ""
     flipped: tuple[int, ...] = ()
     layer: str = ""
+    overlay: str = ""
 
 
 @dataclass(frozen=True, slots=True)

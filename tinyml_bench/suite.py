@@ -6,17 +6,20 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import against, baselines, counting, gates, runs, stats
+from tinyml_bench import against, baselines, counting, gates, overlay_gate, runs, stats
+from tinyml_bench.baselines import overlays
 from tinyml_bench.boards import find
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Verdict
+from tinyml_bench.tflite import Runtime, require_runtime
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS
 from tinyml_bench.workloads import WORKLOADS, Workload
 
@@ -68,6 +71,8 @@ class Options:
         The Ethos-U to estimate for; empty for Vela's usual one, or that of the board.
     board : str
         Name of the board that cases are to fit; empty for none.
+    runtime : Runtime
+        What evaluates and times the converted models.
     """
 
     baselines: Path | None = None
@@ -81,6 +86,7 @@ class Options:
     device: str = "auto"
     accelerator: str = ""
     board: str = ""
+    runtime: Runtime = field(default_factory=Runtime)
 
 
 class Suite:
@@ -94,10 +100,11 @@ class Suite:
     Raises
     ------
     UsageError
-        There is no such saved run to compare with, or no such board.
+        There is no such saved run to compare with, no such board, or the runtime is not installed.
     """
 
     def __init__(self, project: Project, options: Options) -> None:
+        require_runtime(options.runtime)
         self.board = find(options.board, project.boards) if options.board else None
         self.project = replace(project, policy=replace(project.policy, board=self.board))
         npu = self.board.npu if self.board else ""
@@ -145,7 +152,8 @@ class Suite:
         """Load what timing needs while workers convert and evaluate."""
         from tinyml_bench.timing import prepare
 
-        threading.Thread(target=prepare, name="prepare timing").start()
+        threads = self.options.runtime.threads
+        threading.Thread(target=prepare, args=(threads,), name="prepare timing").start()
 
     def measurement(self, case: CaseId) -> Measurement:
         """Return all that is known of `case`, with what was added of it."""
@@ -171,11 +179,13 @@ class Suite:
         Raises
         ------
         BaselineError
-            The baseline is damaged.
+            The baseline, or an overlay on it, is damaged.
         """
         measurement, baseline, policy = self.measurement(case), self.baseline(case), self._policy()
         others = [name for name in metrics if name != counting.METRIC]
-        found = gates.judge(measurement, baseline, policy, others, self._reference(case))
+        known = [one.variant for one in self.cases() if one.workload == case.workload]
+        expected = Expected(baseline, overlays.holding(self.folder, measurement, known))
+        found = overlay_gate.judge(measurement, expected, policy, others, self._reference(case))
         found += counting.judged(measurement, baseline, policy, metrics)
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
@@ -284,7 +294,8 @@ def _make_workbench(options: Options) -> Workbench:
     plan = _plan(options)
     workers = options.workers or min(machine.cores(), 4)
     executor = IsolatedExecutor(workers, options.time_limit_seconds)
-    return Workbench(executor, Cache(enabled=options.cache), samples=options.samples, plan=plan)
+    cache = Cache(enabled=options.cache)
+    return Workbench(executor, cache, options.runtime, options.samples, plan)
 
 
 def _plan(options: Options) -> Plan:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench import calibration, checkpoints, conversion, layers
-from tinyml_bench.chatter import import_tensorflow
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.memory import peak_memory
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite import Runner, Runtime, load_runtime
 from tinyml_bench.variants import Recipe
 from tinyml_bench.workloads import Workload
 
@@ -137,7 +136,7 @@ def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
 def evaluate(path: Path, images: Images, stretch: tuple[int, int], runtime: Runtime) -> Shard:
     """Run the images ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
     pixels = images.load("test").images[slice(*stretch)]
-    import_tensorflow()  # its own memory is not the model's
+    load_runtime(runtime)  # its own memory is not the model's
     with peak_memory() as memory:
         runner = _remembered("runner", f"{path} {runtime}", lambda: Runner.from_file(path, runtime))
         scores, timing = runner.predict(pixels)

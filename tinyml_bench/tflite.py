@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,11 @@ KERNELS: Final = {
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+
+_LITERT: Final = "ai_edge_litert"
+_NO_LITERT: Final = (
+    "runtime 'litert' needs a package that is not installed: python -m pip install ai-edge-litert"
+)
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Scores = NDArray[np.float32]
@@ -457,15 +463,36 @@ def load_interpreter(content: bytes, runtime: Runtime, *, keep_tensors: bool = F
         )
 
 
+def load_runtime(runtime: Runtime) -> None:
+    """Import what `runtime` needs; what is imported already costs nothing.
+
+    Raises
+    ------
+    UsageError
+        The package is not installed; the message says how to get it.
+    """
+    _interpreter_class(runtime.name)
+
+
+def require_runtime(runtime: Runtime) -> None:
+    """Refuse a runtime whose package is not installed, without importing it.
+
+    Raises
+    ------
+    UsageError
+        With the command that installs it.
+    """
+    if runtime.name == "litert" and find_spec(_LITERT) is None:
+        raise UsageError(_NO_LITERT)
+
+
 def _interpreter_class(name: str) -> tuple[Any, Any]:
     if name == "tf":
         lite = import_tensorflow().lite
         return lite.Interpreter, lite.experimental.OpResolverType
     try:
-        litert = importlib.import_module("ai_edge_litert.interpreter")
+        with silenced(stdout=False):  # as with TensorFlow
+            litert = importlib.import_module(f"{_LITERT}.interpreter")
     except ModuleNotFoundError as error:
-        raise UsageError(
-            "runtime 'litert' needs a package that is not installed: "
-            "python -m pip install ai-edge-litert"
-        ) from error
+        raise UsageError(_NO_LITERT) from error
     return litert.Interpreter, litert.OpResolverType

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tinyml_bench.suite import Suite
 
 
-def prepare() -> None:
-    """Import TensorFlow, for one thread an operation, before the first case is timed.
+def prepare(threads: int = 1) -> None:
+    """Import TensorFlow, for `threads` an operation, before the first case is timed.
 
     Where something else in this process has begun to use TensorFlow, its threads stay as they are.
     """
     with contextlib.suppress(UsageError):
         tensorflow = import_tensorflow()
         with contextlib.suppress(RuntimeError):
-            tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
 
 
 def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
@@ -60,7 +60,7 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
 def invocation(workbench: Workbench, case: CaseId) -> Invoke:
     """Return a function that runs one inference of `case` on its first test image."""
     image = workbench.first_image(case)
-    prepare()
+    prepare(workbench.runtime.threads)
     with silenced():
         if VARIANTS[case.variant].is_reference:
             return _keras_invocation(workbench, case, image)

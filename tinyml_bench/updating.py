@@ -167,6 +167,8 @@ class _Update:
     def _findings(self, case: CaseId) -> list[Finding]:
         mine = [finding for finding in self.found.findings if finding.case == str(case)]
         try:
+            if self.request.mode == "all":
+                baselines.refuse_overlaid(self.folder, self.found.measurements[case])
             if self.request.mode == "all" and baselines.read(self.folder, case) is not None:
                 mine += judge(self.folder, case, self.found.measurements, self.found.policy)
         except TinymlError as error:
@@ -207,13 +209,18 @@ class _Update:
                 self.found.measurements[case],
                 findings,
                 rewrite=rewrite,
-                reason=self.request.reason if baselines.worsened(findings) else "",
+                reason=self.request.reason if self._needs_reason(case, findings) else "",
             )
         except TinymlError as error:
             self.problems[case] = str(error)
             return
         if change is not None:
             self.changes.append(change)
+
+    def _needs_reason(self, case: CaseId, findings: Iterable[Finding]) -> bool:
+        stored, measured = baselines.read(self.folder, case), self.found.measurements[case]
+        elsewhere = stored is not None and baselines.is_of_another_runtime(stored, measured)
+        return elsewhere or bool(baselines.worsened(findings))
 
     def _known(self, findings: Iterable[Finding]) -> Deviation | None:
         all_known = self.found.deviations

@@ -31,6 +31,8 @@ _WORST = (
     Verdict.INCOMPARABLE,
 )
 _NOT_THERE = "-"
+_BY_OVERLAY = f"{Verdict.MATCHED}*"
+_NAMED = 5  # failed tests of a version that are named
 # What is set beside its base in a pull request.
 _COMPARED = ("accuracy", "size_bytes", "gzip_bytes", "activation_bytes", "latency_ratio")
 
@@ -64,7 +66,10 @@ class Column:
         return self.run is None or bool(self.failed) or any(one.fails for one in self.run.findings)
 
     def verdict(self, case: str) -> str:
-        """Return one word for a case: its worst failing verdict, or ``matched``."""
+        """Return one word for a case: its worst failing verdict, or ``matched``.
+
+        That is marked where what a version is known to give took the place of a baseline's value.
+        """
         if self.run is None:
             return _NOT_THERE
         findings = [one for one in self.run.findings if one.case == case]
@@ -73,7 +78,7 @@ class Column:
             return str(min(failing, key=_rank))
         if not findings:
             return _NOT_THERE
-        return str(Verdict.MATCHED)
+        return _BY_OVERLAY if any(one.overlay for one in findings) else str(Verdict.MATCHED)
 
     def tests(self) -> str:
         """Return one word for the tests."""
@@ -198,6 +203,8 @@ def _failing_lines(run: Run) -> str:
 
 def _changes(old: Measurement, new: Measurement) -> Iterator[list[str]]:
     case = str(new.case)
+    if old.provenance and new.provenance and old.provenance.runtime != new.provenance.runtime:
+        yield [case, "runtime", old.provenance.runtime, new.provenance.runtime]
     for name in _COMPARED:
         before, now = (
             METRICS[name].show(old.facts.get(name)),
@@ -233,6 +240,8 @@ def _notes(columns: Sequence[Column]) -> Iterator[str]:
             said.setdefault(line, []).append(column.environment.title)
     for line, titles in said.items():
         yield f"{', '.join(titles)}: {line}"
+    if overlays := _overlays(columns):
+        yield f"{_BY_OVERLAY} by an overlay: {'; '.join(overlays)}"
     for column in columns:
         one = column.environment
         if column.run is None:
@@ -242,10 +251,18 @@ def _notes(columns: Sequence[Column]) -> Iterator[str]:
             )
 
 
+def _overlays(columns: Sequence[Column]) -> list[str]:
+    there = (one.overlay for column in columns if column.run for one in column.run.findings)
+    return [overlay for overlay in dict.fromkeys(there) if overlay]
+
+
 def _failing(column: Column) -> list[str]:
     findings: Sequence[Finding] = column.run.findings if column.run else ()
     lines = [sentence(one) for one in findings if one.fails]
-    return list(dict.fromkeys([*lines, *(f"{name} failed" for name in column.failed)]))
+    tests = [f"{name} failed" for name in column.failed[:_NAMED]]
+    if more := len(column.failed) - len(tests):
+        tests.append(f"{more} more tests failed")
+    return list(dict.fromkeys([*lines, *tests]))
 
 
 def _common(cases: Sequence[str]) -> str:

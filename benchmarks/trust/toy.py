@@ -23,6 +23,7 @@ from tinyml_bench import Split, dataset, workload
 from tinyml_bench.errors import DataMissingError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Crash, Measurement, Provenance
+from tinyml_bench.tflite import Runtime
 
 SAMPLES = 1000
 LABELS = np.arange(SAMPLES) % 2
@@ -56,6 +57,7 @@ class MadeUpWorkbench:
 
     def __init__(self, options):
         self.samples = options.samples or SAMPLES
+        self.runtime = "made up" if options.runtime == Runtime() else str(options.runtime)
 
     def measure_all(self, cases):
         for case in cases:
@@ -89,7 +91,8 @@ class MadeUpWorkbench:
             facts["accuracy_drop"] = 0.0
             facts["agreement"] = 1.0
         provenance = Provenance(
-            {"python": "3"}, "made up", "made up", "data", "weights",
+            {"python": "3", "tensorflow": changed.get("tensorflow", "2.21.0")},
+            self.runtime, "made up", "data", "weights",
             model_sha256=case.variant, scores_sha256=changed.get("scores", "scores"),
         )
         return Measurement(case, provenance, facts, predictions)
@@ -97,7 +100,7 @@ class MadeUpWorkbench:
 
 tinyml_bench.suite._make_workbench = MadeUpWorkbench
 tinyml_bench.timing.invocation = lambda workbench, case: lambda: None
-tinyml_bench.timing.prepare = lambda: None  # or every run would import TensorFlow
+tinyml_bench.timing.prepare = lambda threads: None  # or every run would import TensorFlow
 """
 
 _TESTS = """

@@ -139,6 +139,10 @@ def test_of_fewer_images_now_the_same_first_ones_are_compared():
         ([make_measurement(variant="float32")], "it has no predictions of tiny-cnn-int8"),
         ([replace(make_measurement(), predictions=None)], "no predictions of tiny-cnn-int8"),
         ([make_measurement(provenance={"dataset_sha256": "e" * 64})], "other images or labels"),
+        (
+            [make_measurement(provenance={"runtime": "tf builtin 1 thread"})],
+            "it ran with tf builtin 1 thread, this run with tf xnnpack 1 thread",
+        ),
         ([make_measurement(predictions=make_predictions(500))], "evaluated 500 images, fewer than"),
     ],
 )

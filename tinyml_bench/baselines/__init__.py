@@ -16,7 +16,15 @@ from tinyml_bench.baselines.files import (
 )
 from tinyml_bench.baselines.history import KEPT, Entry
 from tinyml_bench.baselines.schema import FORMAT, Stored, parse, parse_stored, render
-from tinyml_bench.baselines.updates import WORSE, Change, from_measurement, update, worsened
+from tinyml_bench.baselines.updates import (
+    WORSE,
+    Change,
+    from_measurement,
+    is_of_another_runtime,
+    refuse_overlaid,
+    update,
+    worsened,
+)
 from tinyml_bench.baselines.upkeep import problems, prune, strangers
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "Stored",
     "alone",
     "from_measurement",
+    "is_of_another_runtime",
     "parse",
     "parse_stored",
     "path_of",
@@ -36,6 +45,7 @@ __all__ = [
     "read",
     "read_stored",
     "read_text",
+    "refuse_overlaid",
     "render",
     "stored_cases",
     "strangers",

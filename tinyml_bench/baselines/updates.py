@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinyml_bench.baselines import merging
+from tinyml_bench.baselines import merging, overlays
 from tinyml_bench.baselines.files import path_of, read_stored, write
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
 from tinyml_bench.baselines.schema import Stored, render
 from tinyml_bench.errors import BaselineError
+from tinyml_bench.evidence import differing
 from tinyml_bench.metrics import METRICS, Metric
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 
@@ -109,14 +110,16 @@ def update(
     ------
     BaselineError
         The file is damaged or cannot be written, what was measured does not go with what it
-        holds (fewer images, or a figure to be added that comes from elsewhere), or it is worse
-        and no reason is given.
+        holds (fewer images, or a figure to be added that comes from elsewhere), it is worse and no
+        reason is given, or what is to be written is what an overlay tells.
     """
     if measurement.crash is not None or measurement.predictions is None:
         return None
     path = path_of(folder, measurement.case)
     new = from_measurement(measurement, str(path))
     stored = read_stored(folder, measurement.case)
+    there = () if rewrite or stored is None else tuple(stored.baseline.facts)
+    refuse_overlaid(folder, measurement, there)
     if stored is not None:
         findings = list(findings)
         new = _renewed(stored.baseline, new, findings, reason) if rewrite else _completed(
@@ -126,6 +129,23 @@ def update(
     if changed is not None:
         _store(path, stored, new, changed, reason if rewrite else "")
     return changed
+
+
+def refuse_overlaid(folder: Path, measurement: Measurement, kept: Collection[str] = ()) -> None:
+    """Refuse to write what is known to differ under this toolchain, but for figures that are kept.
+
+    Raises
+    ------
+    BaselineError
+        An overlay holds.
+    """
+    for overlay in overlays.holding(folder, measurement):
+        if overlay.metric not in (*kept, *(("structure",) if kept else ())):
+            raise BaselineError(
+                f"{path_of(folder, measurement.case)}: not written, {overlay.metric} is known to "
+                f"differ under this toolchain ({overlay.source}: {overlay}); write baselines under "
+                f"a toolchain that no overlay holds for"
+            )
 
 
 def worsened(findings: Iterable[Finding]) -> list[Finding]:
@@ -162,6 +182,12 @@ def _renewed(old: Baseline, new: Baseline, findings: list[Finding], reason: str)
             f"{old.source}: holds {old.predictions.samples} images, this run evaluated "
             f"{new.predictions.samples}; update it from a run without --tinyml-samples"
         )
+    if not reason and is_of_another_runtime(old, new):
+        raise BaselineError(
+            f"{old.source}: not updated, {differing('runtime', old.provenance, new.provenance)}; "
+            f"update it from a run without the options that chose that runtime, or, where the "
+            f'baselines are to be of it, say why: --baseline-update --reason "..."'
+        )
     worse = worsened(findings)
     if worse and not reason:
         raise BaselineError(
@@ -169,6 +195,12 @@ def _renewed(old: Baseline, new: Baseline, findings: list[Finding], reason: str)
             f'--baseline-update --reason "..."'
         )
     return _merged(old, new, findings)
+
+
+def is_of_another_runtime(old: Baseline, new: Baseline | Measurement) -> bool:
+    """Tell whether storing `new` would replace what another runtime was asked for."""
+    here = new.provenance
+    return here is not None and here.chosen_runtime != old.provenance.chosen_runtime
 
 
 def _told(worse: Iterable[Finding]) -> str:
@@ -199,7 +231,8 @@ def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
     return (
         _same_place(metric, old, new)
         and old.provenance.checkpoint_sha256 == new.provenance.checkpoint_sha256
-        and (same_images or "dataset_sha256" not in metric.needs_same)
+        and (same_images or not metric.about_answers)
+        and (not metric.about_answers or old.provenance.answered_by == new.provenance.answered_by)
     )
 
 

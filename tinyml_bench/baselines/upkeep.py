@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tinyml_bench.baselines.files import alone, read_text, stored_cases
+from tinyml_bench.baselines import overlays
+from tinyml_bench.baselines.files import alone, read, read_text, stored_cases
 from tinyml_bench.baselines.schema import RESTORE, parse_stored, render
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.records import CaseId
@@ -16,9 +17,12 @@ def problems(folder: Path) -> list[str]:
     """Say what is unsound below `folder`: one line a file, with the file and the line in it.
 
     A sound file is a baseline of the case that its path says, its accuracy is that of its
-    predictions, and writing it again gives the same bytes.
+    predictions, and writing it again gives the same bytes. Overlays are of baselines that are
+    there, and of values in them.
     """
-    found = (_problem(folder, path) for path in sorted(folder.rglob("*.json")))
+    found = [_problem(folder, path) for path in sorted(folder.rglob("*.json"))]
+    if not any(found):
+        found += [_overlay_problem(folder, path) for path in sorted(folder.rglob("*.toml"))]
     return [problem for problem in found if problem]
 
 
@@ -58,6 +62,23 @@ def _problem(folder: Path, path: Path) -> str:
     except BaselineError as error:
         return str(error)
     return _not_canonical(path, text, render(stored.baseline, stored.history))
+
+
+def _overlay_problem(folder: Path, path: Path) -> str:
+    try:
+        if path.name != overlays.FILE or path.parent.parent != folder:
+            raise BaselineError(
+                f"{path}: nothing reads it, expected <dataset>-<model>/{overlays.FILE}; "
+                f"move it out of {folder}"
+            )
+        cases = {file.stem: _case_of(folder, file) for file in path.parent.glob("*.json")}
+        for overlay in overlays.read(folder, path.parent.name, cases):
+            for variant in overlay.variants:
+                if baseline := read(folder, cases[variant]):
+                    overlays.applied(baseline, [overlay])
+    except BaselineError as error:
+        return str(error)
+    return ""
 
 
 def _case_of(folder: Path, path: Path) -> CaseId:

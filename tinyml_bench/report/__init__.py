@@ -5,11 +5,12 @@ from __future__ import annotations
 from tinyml_bench.report.deployment import Shelf, devices
 from tinyml_bench.report.grid import rows_of_text
 from tinyml_bench.report.sentences import change_lines, failure, sentence
-from tinyml_bench.report.summary import summary
+from tinyml_bench.report.summary import across_runtimes, summary
 from tinyml_bench.report.tables import availability, tables
 
 __all__ = [
     "Shelf",
+    "across_runtimes",
     "availability",
     "change_lines",
     "devices",

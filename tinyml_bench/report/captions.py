@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tinyml_bench.records import Measurement
+from tinyml_bench.records import KERAS, USUAL_RUNTIME, Measurement
 
 Measured = Sequence[Measurement]
 
@@ -18,6 +18,14 @@ def images(measured: Measured, workloads: Sequence[str]) -> tuple[str, list[tupl
         return f"{one} test images", []
     listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
     return "the test images", [("", f"test images: {listed}")] if listed else []
+
+
+def runtimes(measured: Measured) -> list[tuple[str, str]]:
+    """Say what ran the converted models, where it was not the usual runtime."""
+    ran = {one.provenance.answered_by for one in measured if one.provenance is not None} - {KERAS}
+    if ran <= {USUAL_RUNTIME}:
+        return []
+    return [("", f"converted models were run by {', '.join(sorted(ran))}")]
 
 
 def detectable(measured: Measured, workloads: Sequence[str]) -> str:

@@ -204,7 +204,13 @@ class _Builder:
             self.workloads,
             panels,
             tuple(text for mark, text in _LEGEND.items() if mark in self.used),
-            (*sample_notes, *notes, *self._cache_note(), *self._crashes()),
+            (
+                *sample_notes,
+                *captions.runtimes(measured),
+                *notes,
+                *self._cache_note(),
+                *self._crashes(),
+            ),
         )
 
     def _panel(

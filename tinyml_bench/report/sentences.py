@@ -47,7 +47,8 @@ def sentence(finding: Finding) -> str:
     if finding.verdict in (Verdict.MISSING, Verdict.UNUSED):
         return f"{_subject(finding)}: {reason}"
     look = f"; look at layer {finding.layer}" if finding.layer else ""
-    return f"{_subject(finding)}: {_comparison(finding, reason)}{look}"
+    told = f"; by the overlay for {finding.overlay}" if finding.overlay else ""
+    return f"{_subject(finding)}: {_comparison(finding, reason)}{look}{told}"
 
 
 def failure(findings: Sequence[Finding]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tinyml_bench.deployment import FACTS
+from tinyml_bench.evidence import ACROSS
+from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import Finding, Run, Verdict
 from tinyml_bench.report.deployment import Shelf, devices
 from tinyml_bench.report.sentences import sentence
@@ -51,7 +53,8 @@ def summary(
         _counts(run),
         "\n".join(_ansi(line, _RED) if colour else line for line in failing),
         "\n".join(_inconclusive(run)),
-        "\n".join([*_incomparable(run), *_unstored(run)]),
+        "\n".join(_overlaid(run)),
+        "\n".join([*across_runtimes(run.findings), *_incomparable(run), *_unstored(run)]),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -74,6 +77,16 @@ def _inconclusive(run: Run) -> list[str]:
     return [*told, note] if told else []
 
 
+def _overlaid(run: Run) -> Iterator[str]:
+    """Say what passed by an overlay instead of its baseline, a line for each overlay."""
+    groups: dict[str, list[str]] = {}
+    for finding in run.findings:
+        if finding.overlay and not finding.fails:
+            groups.setdefault(finding.overlay, []).append(f"{finding.case} {finding.metric}")
+    for overlay, judged in groups.items():
+        yield f"by the overlay for {overlay}: {', '.join(judged)}"
+
+
 def _incomparable(run: Run) -> Iterator[str]:
     """Group what is incomparable without failing by what was measured and why."""
     groups = Counter(
@@ -83,6 +96,20 @@ def _incomparable(run: Run) -> Iterator[str]:
     for (family, reason), count in groups.items():
         figures = "figure is" if count == 1 else "figures are"
         yield f"{count} {family} {figures} incomparable: {reason}"
+
+
+def across_runtimes(findings: Iterable[Finding]) -> Iterator[str]:
+    """Say of how many cases the answers are judged by those of another runtime."""
+    pairs = {
+        (finding.case, line)
+        for finding in findings
+        for line in finding.evidence
+        if line.startswith(ACROSS) and finding.metric in METRICS
+        and METRICS[finding.metric].about_answers
+    }  # fmt: skip
+    for line, count in sorted(Counter(line for _, line in pairs).items()):
+        cases = "1 case" if count == 1 else f"{count} cases"
+        yield f"answers of {cases} were compared across runtimes: {line}"
 
 
 def _unstored(run: Run) -> list[str]:

@@ -165,6 +165,8 @@ def finding_from_json(mapping: object, where: str = "finding") -> Finding:
             for position in _field(entry, "flipped", list, where)
         ),
         layer=_field(entry, "layer", str, where),
+        # Runs saved before there were overlays lack it.
+        overlay=_field({"overlay": "", **entry}, "overlay", str, where),
     )
 
 

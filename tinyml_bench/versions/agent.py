@@ -213,9 +213,12 @@ def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:
     from tinyml_bench.chatter import silenced
     from tinyml_bench.tflite import Runner
 
+    with silenced():
+        runner = Runner.from_bytes(content)
+
     def prepare() -> Callable[[], object]:
         with silenced():
-            return Runner.from_bytes(content).single(image)
+            return runner.single(image)  # an interpreter of its own each time
 
     return prepare
 

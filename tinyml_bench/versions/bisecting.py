@@ -16,10 +16,10 @@ from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import filled
 from tinyml_bench.versions.comparing import cause
-from tinyml_bench.versions.graph import graph_changes
+from tinyml_bench.versions.graph import graph_changes, in_words
 from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.notes import release_notes
+from tinyml_bench.versions.notes import notes, release_notes
 from tinyml_bench.versions.steps import Steps
 from tinyml_bench.versions.traits import Probe, Trait
 from tinyml_bench.versions.workshop import Workshop
@@ -94,6 +94,8 @@ class Bisection:
         Old and new value.
     graph : tuple of str
         What changed in the graph between these two.
+    meaning : str
+        The same in plain words.
     """
 
     case: CaseId
@@ -106,6 +108,7 @@ class Bisection:
     first: str = ""
     words: str = ""
     graph: tuple[str, ...] = ()
+    meaning: str = ""
 
     def text(self, width: int) -> str:
         """Say it for people."""
@@ -126,9 +129,11 @@ class Bisection:
             yield f"{self.case}: {self.trait} has not changed from {self.tried[0]} to {self.before}"
             yield f"  {self.words}"
         else:
-            yield f"{self.case}: {self.trait} changed in TensorFlow {self.first}{self._doubt()}"
+            where = f"{self.case}: {self.trait} changed in TensorFlow {self.first}{self._doubt()}"
+            yield f"{where}: {self.meaning}" if self.meaning else where
             yield f"  {self.before} -> {self.first}: {self.words}"
             yield from (f"  graph: {line}" for line in self.graph)
+            yield from (f"  upstream: {note.text}: {note.link}" for note in notes(self.first))
             yield f"  release notes: {release_notes(self.first)}"
         yield f"  {basis}"
         for version, why in self.skipped.items():
@@ -277,8 +282,9 @@ class _Hunt:
             self.found.words = self.trait.look(before, first, case, self.limit).words
         old, new = before.converted(case).structure, first.converted(case).structure
         if old is not None and new is not None:
-            changes = tuple(map(str, graph_changes(old, new)))
-            self.found.graph = changes or ("the same operators and types",)
+            changes = graph_changes(old, new)
+            self.found.meaning = ", ".join(map(in_words, changes))
+            self.found.graph = tuple(map(str, changes)) or ("the same operators and types",)
 
     def _nothing_left(self) -> UsageError:
         reasons = "\n".join(f"  {one}: {why}" for one, why in self.found.skipped.items())

@@ -10,7 +10,12 @@ from tinyml_bench.bootstrap import RatioEstimate
 from tinyml_bench.paired import Discordance, discordance
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import CaseId
-from tinyml_bench.versions.graph import GraphChange, graph_changes, stored_changes
+from tinyml_bench.versions.graph import (
+    GraphChange,
+    graph_changes,
+    in_words,
+    stored_changes,
+)
 from tinyml_bench.versions.workshop import Converted
 
 ALPHA: Final = 0.05
@@ -101,6 +106,13 @@ class Difference:
     untimed: str = ""
     remarks: tuple[str, ...] = ()
 
+    @property
+    def is_dull(self) -> bool:
+        """Whether nothing differs but the size of the file, and no change of speed is shown."""
+        same = not (self.changes or self.accuracy.flipped or self.new_warnings or self.remarks)
+        timed = not self.untimed or self.speed is not None
+        return same and timed and not of_speed(self.speed).startswith(("runs", "takes"))
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         accuracy = {**asdict(self.accuracy), "p": self.accuracy.p}
@@ -183,7 +195,7 @@ def _of_file(one: Difference) -> str:
     size = f"the file is {share_larger(one.old_bytes, one.new_bytes)}"
     if not one.changes:
         return f"{size}, with the same operators in it"
-    return f"{size}: {', '.join(map(str, one.changes))}"
+    return f"{size}: {', '.join(map(in_words, one.changes))}"
 
 
 def _of_answers(found: Accuracy) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import table
 from tinyml_bench.versions.comparing import Comparison, Plan, cause, compared
+from tinyml_bench.versions.difference import of_speed
+from tinyml_bench.versions.graph import in_words
 from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.notes import release_notes
+from tinyml_bench.versions.notes import notes, release_notes
 from tinyml_bench.versions.rendering import lines_of
 from tinyml_bench.versions.steps import Steps
-from tinyml_bench.versions.workshop import Workshop
+from tinyml_bench.versions.workshop import Toolchain, Workshop
 
 _COMMAND = "tinyml-bench versions document"
 
@@ -45,20 +48,32 @@ class Page:
     def _parts(self) -> Iterator[str]:
         yield "# What changed between versions of TensorFlow"
         yield (
-            f"Written by `{_COMMAND}`: the same networks, converted, run and timed by each version "
-            f"and the one before it, on one machine, the two in turns. A time above 1 is slower."
+            f"Written by `{_COMMAND}`: the same networks, with the same weights, converted, run "
+            f"and timed by each version and by the one before it, the two in turns on one machine. "
+            f"A time above 1 is slower. Upstream's words stand where some were found."
         )
-        first = self.steps[0].old
-        yield f"Processor: {first.cpu}."
+        yield "## In short"
+        yield "\n".join(f"- **{step.new.tensorflow}**: {in_short(step)}" for step in self.steps)
+        yield "## Bytes of each file"
         yield self._sizes()
         for step in self.steps:
             version = step.new.tensorflow
             yield f"## TensorFlow {version}, after {step.old.tensorflow}"
-            yield f"[Release notes]({release_notes(version)})."
-            yield lines_of(step)
+            links = [f"- upstream: {one.text} ([link]({one.link}))." for one in notes(version)]
+            yield "\n".join([*links, f"- [Release notes]({release_notes(version)})."])
+            yield lines_of(step, brief=True)
         if self.left_out:
             yield "## Left out"
             yield "\n".join(f"- TensorFlow {one}: {why}" for one, why in self.left_out.items())
+        yield "## Measured with"
+        yield self._toolchains()
+
+    def _toolchains(self) -> str:
+        """Name the processor, and what of each version was installed."""
+        sides = [self.steps[0].old, *(step.new for step in self.steps)]
+        processors = ", ".join(dict.fromkeys(side.cpu for side in sides))
+        lines = [f"- TensorFlow {side.tensorflow}: {_others(side)}" for side in sides]
+        return "\n".join([f"- Processor: {processors}.", *lines])
 
     def _sizes(self) -> str:
         """Return one table: the bytes of every case under every version."""
@@ -75,6 +90,37 @@ class Page:
         ]
         align = ("left", *["right"] * len(versions))
         return table(rows, "github", align, ("bytes", *versions))
+
+
+def in_short(step: Comparison) -> str:
+    """Say what a version changed over all cases, in one sentence."""
+    told = [
+        f"{what} in {count} case{'s' * (count != 1)}"
+        for what, count in Counter(
+            in_words(change) for one in step.differences for change in one.changes
+        ).items()
+    ]
+    flipped = [one.accuracy.flipped for one in step.differences if one.accuracy.flipped]
+    if flipped:
+        most = f"{max(flipped):,} of {step.differences[0].accuracy.samples:,}"
+        cases = "1 case answers" if len(flipped) == 1 else f"{len(flipped)} cases answer"
+        told.append(f"{cases} differently, on {most} images at most")
+    else:
+        told.append("every image is answered as before")
+    for one in step.differences:
+        said = of_speed(one.speed)
+        if said.startswith(("runs", "takes")):
+            told.append(f"`{one.case.variant}` {said}")
+    if step.failed:
+        told.append(f"{len(step.failed)} could not be compared")
+    return "; ".join(told) + "."
+
+
+def _others(side: Toolchain) -> str:
+    """Name the other packages of an environment, and their versions."""
+    return ", ".join(
+        f"{name} {version}" for name, version in side.versions.items() if name != "tensorflow"
+    )
 
 
 def page(

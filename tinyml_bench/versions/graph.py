@@ -6,8 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Final
 
 from tinyml_bench.anatomy import Operator, Structure
+
+# What people call them.
+_LAYERS: Final = {
+    "FULLY_CONNECTED": "dense",
+    "CONV_2D": "convolution",
+    "DEPTHWISE_CONV_2D": "depthwise convolution",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,25 @@ class GraphChange:
     def __str__(self) -> str:
         change = f"{self.old} -> {self.new}" if self.old else self.new
         return f"{self.what} {change} ({self.count})"
+
+
+def in_words(change: GraphChange) -> str:
+    """Say what a change of granularity means; any other one as it is written.
+
+    Examples
+    --------
+    >>> in_words(GraphChange("FULLY_CONNECTED weights", "per-tensor", "per-channel", 1))
+    'dense weights are quantized per channel, no longer per tensor (1 layer)'
+    >>> in_words(GraphChange("QUANTIZE int8", "", "added", 1))
+    'QUANTIZE int8 added (1)'
+    """
+    operator = change.what.removesuffix(" weights")
+    if {change.old, change.new} != {"per-tensor", "per-channel"} or operator == change.what:
+        return str(change)
+    layer = _LAYERS.get(operator, operator)
+    new, old = change.new.replace("-", " "), change.old.replace("-", " ")
+    layers = "1 layer" if change.count == 1 else f"{change.count} layers"
+    return f"{layer} weights are quantized {new}, no longer {old} ({layers})"
 
 
 def graph_changes(old: Structure, new: Structure) -> tuple[GraphChange, ...]:

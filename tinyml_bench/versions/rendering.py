@@ -36,17 +36,24 @@ def _text(found: Comparison, width: int) -> Iterator[str]:
         yield filled(f"{case}: cannot be compared: {why}", width)
 
 
-def lines_of(found: Comparison) -> str:
-    """Return the table of a comparison and what there is to say of each case, in Markdown."""
+def lines_of(found: Comparison, *, brief: bool = False) -> str:
+    """Return the table of a comparison and what there is to say of each case, in Markdown.
+
+    With `brief`, cases of which the table says all share one line.
+    """
     parts = []
     if found.differences:
         align = ("left", *["right"] * (len(_HEADINGS) - 1))
         rows = [_row(one) for one in found.differences]
         parts.append(table(rows, "github", align, _HEADINGS))
     lines = []
-    for one in found.differences:
+    told = [one for one in found.differences if not (brief and one.is_dull)]
+    for one in told:
         lines.append(f"- `{one.case}`: {one.sentence()}")
         lines += [f"  - {line}" for line in _evidence(one)]
+    if len(told) < len(found.differences):
+        others = "The others" if told else "All of them"
+        lines.append(f"- {others}: the same operators and answers, no difference in speed shown.")
     lines += [f"- `{case}`: cannot be compared: {why}" for case, why in found.failed.items()]
     return "\n\n".join([*parts, "\n".join(lines)])
 

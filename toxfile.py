@@ -1,0 +1,19 @@
+"""Lets tox find every Python that pyenv has: its shims run only those that are named.
+
+tox imports this file by itself; with PYENV_VERSION set, or without pyenv, it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:
+    listed = (
+        subprocess.run(["pyenv", command, *options], capture_output=True, text=True, check=False)
+        for command, *options in (["version-name"], ["versions", "--bare"])
+    )
+    # The active one comes first, so that `python` stays what it is.
+    versions = dict.fromkeys(":".join(done.stdout for done in listed).replace(":", "\n").split())
+    os.environ["PYENV_VERSION"] = ":".join(versions)
