@@ -1,6 +1,5 @@
 """Structure: a variant is what its name says, and needs no more memory than it did."""
 
+from tinyml_bench.checks import test_structure
 
-def test_structure(tinyml_case):
-    """Every operator computes in the type that the name promises, as it did before."""
-    tinyml_case.must_hold("structure", "activation_bytes")
+__all__ = ["test_structure"]

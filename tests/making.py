@@ -105,3 +105,39 @@ def make_baseline(
 def make_finding(metric: str, verdict: Verdict, **fields: Any) -> Finding:
     """Make a finding on the case that all records here are of."""
     return Finding(str(make_case()), metric, verdict, **{"fails": False, **fields})
+
+
+def make_errors(samples: int = 400, worse: float = 0.0) -> np.ndarray:
+    """Make what samples contribute to a mean squared error of about 1 + `worse`, each its own."""
+    generator = np.random.default_rng(samples)
+    values = generator.standard_exponential(samples) + worse * generator.uniform(0.5, 1.5, samples)
+    return values.astype(np.float32)[:, np.newaxis]
+
+
+def make_regression(
+    *,
+    variant: str = "int8",
+    errors: np.ndarray | None = None,
+    gap: float | None = None,
+    **facts: Any,
+) -> Measurement:
+    """Make the measurement of a network that has no classes, judged by its mean squared error."""
+    errors = make_errors() if errors is None else errors
+    known: dict[str, float] = {
+        "mse": float(errors.astype(np.float64).mean()),
+        **({} if gap is None else {"mse_gap": gap}),
+        "size_bytes": 200_000,
+        **facts,
+    }
+    return Measurement(
+        case=make_case(variant),
+        provenance=make_provenance(),
+        facts=known,
+        outcomes={"mse": errors},
+    )
+
+
+def make_stored(measured: Measurement) -> Baseline:
+    """Make the baseline that a measurement without classes matches."""
+    assert measured.provenance is not None
+    return Baseline(measured.case, measured.provenance, measured.facts, outcomes=measured.outcomes)

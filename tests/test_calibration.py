@@ -58,6 +58,14 @@ def test_calibration_of_one_class_is_refused(pixels):
         check("toy", one, make_split("test", pixels[10:]))
 
 
+def test_what_finds_anomalies_is_calibrated_with_normal_samples_alone(pixels):
+    """Its test samples are normal ones and others, which are no classes of its own."""
+    normal = make_split("calibration", pixels[:10], [0] * 10)
+    check("toy", normal, make_split("test", pixels[10:]), of_classes=False)
+    with pytest.raises(UsageError, match="is also test image"):
+        check("toy", normal, make_split("test", pixels), of_classes=False)
+
+
 def test_where_the_test_images_are_of_one_class_too_nothing_is_said(pixels):
     """An anomaly detector's normal images, for example."""
     check(

@@ -121,6 +121,6 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_data_list", interrupted)
+    monkeypatch.setattr("tinyml_bench.cli.training._data_list", interrupted)
     assert cli.main(["data", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tinyml_bench import deviations
@@ -42,19 +44,32 @@ def test_deviations_are_read_from_the_project(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"cases": "x"}, "unknown key 'cases'; did you mean 'case'"),
-        ({"metric": "acuracy"}, "unknown gated metric 'acuracy'; did you mean 'accuracy'"),
-        ({"metric": "latency_ns"}, "unknown gated metric 'latency_ns'"),
-        ({"reason": " "}, "'reason' is ' ', expected a text"),
-        ({"reason": 5}, "'reason' is 5, expected a text"),
-        ({"case": "int8"}, "'int8' is not a case id"),
+        ('cases = "x"', "unknown key 'cases'; did you mean 'case'"),
+        ('reason = " "', "'reason' is ' ', expected a text"),
+        ("reason = 5", "'reason' is 5, expected a text"),
+        ('case = "int8"', "'int8' is not a case id"),
     ],
 )
 def test_a_malformed_deviation_is_refused(tmp_path, change, words):
-    """It is said which of them, and where."""
+    """It is said which of them, and on which line."""
+    key = change.split()[0]
+    whole = {"case": '"a-b-int8"', "metric": '"accuracy"', "reason": '"a bug"'}
+    lines = [f"{name} = {value}" for name, value in whole.items()]
+    changed = [change, *(line for line in lines if not line.startswith(key))]
+    header = "[[tool.tinyml_bench.deviations]]"
+    text = "\n".join([header, *lines, header, *changed, ""])
+    (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError, match=words) as error:
-        Project.from_mapping(tmp_path, {"deviations": [TABLE, {**TABLE, **change}]}, "it.toml")
-    assert "it.toml: [[tool.tinyml_bench.deviations]] no. 2: " in str(error.value)
+        Project.find(tmp_path)
+    place = f"{tmp_path / 'pyproject.toml'}:6"
+    assert str(error.value).startswith(f"{place}: [[tool.tinyml_bench.deviations]] no. 2: ")
+
+
+@pytest.mark.parametrize("metric", ["acuracy", "latency_ns"])
+def test_a_deviation_of_no_gated_metric_is_refused(metric):
+    """Once all metrics are registered."""
+    with pytest.raises(UsageError, match=f"no. 2: unknown gated metric '{metric}'"):
+        deviations.check_metrics([KNOWN, replace(KNOWN, metric=metric)])
 
 
 @pytest.mark.parametrize("key", ["case", "metric", "reason"])

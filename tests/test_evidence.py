@@ -29,7 +29,7 @@ def test_every_paired_metric_has_words_of_its_own(metric):
     """What lost and won mean differs from metric to metric."""
     (line,) = images(metric, PAIRS)
     assert line.startswith("of 10,000 images 6 ")
-    assert ("tf" in line) == (metric != "accuracy")
+    assert ("the reference" in line) == (metric != "accuracy")
 
 
 def test_what_changed_around_the_model_is_told():

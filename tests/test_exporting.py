@@ -64,7 +64,7 @@ class FakeWorkbench:
             raise self.trouble
         return SimpleNamespace(path=self.path)
 
-    def first_image(self, case):
+    def first_sample(self, case):
         """Return the image of every test."""
         return IMAGE
 

@@ -162,6 +162,23 @@ def test_a_budget_one_byte_too_small_is_named(what, words):
 
 
 @pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        (Budget(model_bytes=280_000), ""),
+        (Budget(model_bytes=279_999), "model file 1 byte short (280,000 of 279,999)"),
+        (Budget(arena_bytes=50_000), ""),
+        (Budget(arena_bytes=49_999), "arena 1 byte short (50,000 of 49,999)"),
+    ],
+)
+def test_the_limits_on_file_and_arena_have_no_allowances(budget, words):
+    """`bytes` and `arena` are of the case itself, not of what runs it."""
+    found = within(FACTS, budget)
+    assert found.fits is not bool(words)
+    assert found.sentence().endswith(words)
+    assert not within({}, budget).is_known
+
+
+@pytest.mark.parametrize(
     ("budget", "reason"),
     [
         (Budget(flash_bytes=1 << 30), "the size of its model file was not measured"),

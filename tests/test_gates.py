@@ -18,7 +18,7 @@ from making import (
 from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.deployment_gate import PART_OF
 from tinyml_bench.errors import UsageError
-from tinyml_bench.gates import GATED, PAIRED, Reference, at_prefix, judge, unused
+from tinyml_bench.gates import GATED, PAIRED, QUALITY, Reference, at_prefix, judge, unused
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import Crash, Verdict
 
@@ -50,7 +50,7 @@ EVERY_PAIRED = pytest.mark.parametrize("name", PAIRED)
 OF_IMAGES = pytest.mark.parametrize("name", WITH_EVIDENCE)
 
 # Judged by rules of their own, tested with the modules that hold them.
-OWN_RULES = {"class_recall", "collapse", "structure", "budget", *PART_OF} & {*GATED}
+OWN_RULES = {"class_recall", "collapse", "structure", "budget", QUALITY, *PART_OF} & {*GATED}
 
 OTHER_IMAGES = {"dataset_sha256": "e" * 64}
 

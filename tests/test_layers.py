@@ -17,7 +17,9 @@ from tinyml_bench.layers.weights import weight_fault
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import Workload
 
+KEYWORDS = Path(__file__).parents[1] / "examples" / "keyword_spotting"
 CHECKPOINT = Path(__file__).parents[1] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
+POINTWISE = b"keywords_1/block2_pointwise_1/convolution"
 NAMES = [f"stage{n}_{kind}" for n in range(1, 6) for kind in ("conv", "norm", "relu", "pool")]
 NAMES += ["average_map", "classify"]
 
@@ -121,6 +123,31 @@ def test_calibration_on_black_images_is_traced_to_the_input(converted):
     first_layer = next(one for one in others if one.layer == "stage1_conv")
     assert worst.layer == "input"
     assert first_layer.fault.startswith("weights that are all zero")
+
+
+@pytest.mark.parametrize(
+    ("names", "layer"),
+    [
+        (("block2_pointwise", "stem_conv"), "block2_pointwise"),
+        ((), "keywords_1/block2_pointwise_1"),
+    ],
+)
+def test_a_layer_of_keras_3_is_named_with_and_without_the_network(tmp_path, names, layer):
+    """By its own name; of a ready-made file by its place there, not by all that is fused."""
+    content = bytearray((KEYWORDS / "keywords_int8.tflite").read_bytes())
+    model = tflite.Model.GetRootAs(content, 0)
+    tensors = (model.Subgraphs(0).Tensors(i) for i in range(model.Subgraphs(0).TensorsLength()))
+    (weights,) = (one for one in tensors if one.Name() == POINTWISE)
+    model.Buffers(weights.Buffer()).DataAsNumpy()[:] ^= 0x80
+    planted = tmp_path / "planted.tflite"
+    planted.write_bytes(content)
+    with np.load(KEYWORDS / "test.npz") as stored:
+        images = stored["x"][:4]
+    worst, *_ = layers.diagnose(
+        KEYWORDS / "keywords_float32.tflite", planted, images, names
+    ).suspects
+    assert worst.layer == layer
+    assert worst.fault.startswith("weights kept with less than 20 dB in channel 0, 1, 2, ... (48")
 
 
 @pytest.mark.parametrize("variant", ["int8", "int16x8"])

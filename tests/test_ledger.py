@@ -42,13 +42,13 @@ def save(project, *measurements):
 
 
 def test_diff_shows_what_a_run_measured_other_than_is_stored(project, capsys):
-    """Case, metric, old, new and verdict; what is alike is only counted."""
+    """Case, metric, old, new, limit and verdict; what is alike is only counted."""
     save(project, make_measurement(predictions=make_predictions(wrong=300), size_bytes=1000))
     assert cli.main(["baseline", "diff"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["case", "metric", "old", "new", "verdict"] in lines
-    assert [str(make_case()), "accuracy", "0.9000", "0.7000", "regressed"] in lines
-    assert [str(make_case()), "size_bytes", "200000", "1000", "improved"] in lines
+    assert ["case", "metric", "old", "new", "limit", "verdict"] in lines
+    assert [str(make_case()), "accuracy", "0.9000", "0.7000", "0.8950", "regressed"] in lines
+    assert [str(make_case()), "size_bytes", "200000", "1000", "202000", "improved"] in lines
     assert not any("gzip_bytes" in line for line in lines)
     assert lines[-1][-3:] == ["are", "as", "stored"]
 

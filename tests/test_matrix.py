@@ -266,26 +266,20 @@ def make_run(accuracy_wrong, **facts):
 class TestComparison:
     """A pull request beside its base."""
 
-    def test_what_changed_is_told(self):
-        """Old and new value, and the images that flipped."""
-        text = summary.compared(make_run(100), make_run(110, size_bytes=1200))
-        assert re.search(r"tiny-cnn-int8 \| accuracy +\| +0.9000 \| +0.8900", text)
-        assert re.search(r"tiny-cnn-int8 \| images with another class +\| +\| +10 ", text)
-        assert "size_bytes" in text
+    def test_what_changed_is_told_and_appended(self, tmp_path, capsys):
+        """By the same gates as on a laptop; it only tells, so that the status is 0."""
+        for name, run in (("base", make_run(100)), ("here", make_run(200))):
+            runs.write(replace(run, name=name), tmp_path)
+        page, paths = tmp_path / "page.md", [str(tmp_path / f"{n}.json") for n in ("base", "here")]
+        assert summary.compare(*paths, [page]) == 0
+        text = page.read_text()
+        assert text in capsys.readouterr().out
+        assert re.search(r"tiny-cnn-int8 \| accuracy +\| +0.9000 \| 0.8000 \| +0.8950", text)
+        assert "- tiny-cnn-int8 accuracy: 0.9000 -> 0.8000, limit 0.8950" in text
 
-    def test_another_runtime_is_told(self):
-        """Two runs are not set side by side as if one thing had run both."""
-        old, new = make_run(100), make_run(100)
-        (case,) = new.measurements
-        moved = replace(case, provenance=make_provenance(runtime="litert xnnpack 1 thread"))
-        text = summary.compared(old, replace(new, measurements=(moved,)))
-        assert re.search(r"runtime +\| tf xnnpack 1 thread +\| litert xnnpack 1 thread", text)
-
-    def test_nothing_changed_is_told_as_well(self):
-        """The same run twice gives no table."""
-        text = summary.compared(make_run(100), make_run(100))
-        assert "No figure of any case changed." in text
-        assert "|" not in text
+    def test_a_run_that_is_not_there_is_told(self, tmp_path):
+        """Nothing is compared with nothing."""
+        assert summary.compare("no-such-run", "none-either", []) == 2
 
 
 class TestLiteRT:

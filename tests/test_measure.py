@@ -12,10 +12,11 @@ from tinyml_bench import measure, tasks
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS, Split, dataset
-from tinyml_bench.errors import CacheError, DataMissingError, UsageError
+from tinyml_bench.errors import CacheError, DataMissingError, UsageError, WorkloadError
 from tinyml_bench.isolation import WorkerCrashed
-from tinyml_bench.measure import Once, Workbench
+from tinyml_bench.measure import Workbench
 from tinyml_bench.records import CaseId
+from tinyml_bench.steps import Once
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import VARIANTS, variant
@@ -255,6 +256,33 @@ def test_a_conversion_that_dies_is_a_crash_of_that_case(bench, toy):
     assert (crash.phase, crash.cause, crash.stderr_tail) == (
         "conversion", "killed by SIGABRT", ("F0 check",),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "cause", "hinted"),
+    [
+        (INT8, "killed by SIGSEGV", True),
+        (INT8, "killed by SIGABRT", False),
+        (FLOAT32, "killed by SIGSEGV", False),
+    ],
+    ids=str,
+)
+def test_a_converter_that_dies_as_of_recurrent_layers_says_what_helps(
+    bench, toy, case, cause, hinted
+):
+    """Where it calibrates: of a crash like others there is nothing to advise."""
+    toy.setattr(tasks, "convert", fail(WorkerCrashed(cause)))
+    told = " ".join(bench.measure(case).crash.stderr_tail)
+    assert ("build the network with tf_keras" in told) is hinted
+
+
+def test_what_a_description_raises_is_told_with_its_call(bench, toy):
+    """It is code of the user's that failed, and no converter."""
+    toy.setattr(tasks, "describe", fail(ZeroDivisionError("no samples a second")))
+    told = r"'toy-net' cannot be had, as their code raised ZeroDivisionError: no samples a second"
+    with pytest.raises(WorkloadError, match=told) as caught:
+        bench.measure(INT8)
+    assert "  |     raise error" in str(caught.value)
 
 
 def test_an_evaluation_that_raises_is_a_crash_of_that_case(bench, toy):

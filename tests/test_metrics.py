@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import METRICS, metric
-from tinyml_bench.policy import Policy
+from tinyml_bench.metrics import METRICS, metric, quality_of
+from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import Provenance
 
 EVERY = pytest.mark.parametrize("one", METRICS.values(), ids=METRICS)
@@ -42,7 +42,8 @@ WITHOUT_A_FIGURE = {"class_recall", "collapse", "structure", "micro", "npu", "pa
 def test_a_gated_metric_is_stored_and_tolerated_within_bounds(one):
     """A gate without a stored value, or rules of its own, or a tolerance could not be judged."""
     assert not one.gated or one.stored == (one.name not in WITHOUT_A_FIGURE)
-    assert one.gated == (one.name in Policy().tolerances)
+    assert one.gated == (one.name in Policy().tolerances or quality_of(one.name) is not None)
+    assert not one.gated or isinstance(Policy().tolerance(one.name), Tolerance)
 
 
 @EVERY

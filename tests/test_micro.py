@@ -195,6 +195,12 @@ class TestOutputs:
         wanted = pictures().reshape(-1, 4).astype(np.float32) @ WEIGHTS.T
         np.testing.assert_allclose(given, wanted, rtol=1e-6)
 
+    def test_samples_that_are_no_pixels_are_fed_as_they_are(self) -> None:
+        """Sensor readings are no positions in a table of 256 values."""
+        readings = (pictures() / np.float32(100) - 1).astype(np.float32)
+        given = run(build(classifier()), readings).outputs
+        np.testing.assert_allclose(given, readings.reshape(-1, 4) @ WEIGHTS.T, rtol=1e-5, atol=1e-5)
+
     def test_no_images_give_the_arena_alone(self) -> None:
         """Nothing need be run to know what it takes."""
         some, none = (run(build(classifier()), pictures(count)) for count in (3, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_an_unknown_setting_is_refused_with_a_hint(tmp_path):
         ('baselines = ["x"]', "'baselines' is ['x'], expected"),
         ("tolerances = 0.1", "'tolerances' is 0.1, expected"),
         ('tolerances = {accuracy = "much"}', "tolerance of 'accuracy' is 'much'; expected"),
-        ("tolerances = {acuracy = 0.1}", "did you mean 'accuracy'"),
+        ("policy = 1", "'policy' is 1, expected"),
+        ("policy = {digits = {}}", "'digits' names no workload and no case"),
+        ('policy = {"a-b" = {tolerance = {}}}', "did you mean 'tolerances'"),
+        ("budget = {rom = 1}", "unknown key 'rom'"),
     ],
 )
 def test_a_malformed_setting_is_refused(tmp_path, text, words):
@@ -96,7 +100,66 @@ def test_a_malformed_setting_is_refused(tmp_path, text, words):
     with pytest.raises(UsageError) as error:
         Project.find(with_settings(tmp_path, text))
     assert words in str(error.value)
-    assert str(tmp_path / "pyproject.toml") in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'pyproject.toml'}:2: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool.tinyml_bench.tolerances]\nacuracy = 0.1", "did you mean 'accuracy'"),
+        ("[tool.tinyml_bench.tolerances]\nlatency_ns = 0.1", "unknown gated metric 'latency_ns'"),
+        ('[tool.tinyml_bench.policy."a-b"]\ntolerances = {sice_bytes = 1}', "mean 'size_bytes'"),
+        ('[[tool.tinyml_bench.deviations]]\nmetric = "acuracy"\ncase = "*"\nreason = "x"',
+         "did you mean 'accuracy'"),
+        ('[[tool.tinyml_bench.policy."a-b".deviations]]\nmetric = "acuracy"\nreason = "x"',
+         "did you mean 'accuracy'"),
+    ],
+)  # fmt: skip
+def test_an_unknown_metric_is_refused_once_all_are_registered(tmp_path, text, words):
+    """A project's own are known only when its modules have been read; the line is named."""
+    project = Project.find(write(tmp_path, text + "\n"))
+    with pytest.raises(UsageError) as error:
+        project.register()
+    assert words in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'pyproject.toml'}:2: ")
+
+
+def test_a_metric_that_the_project_registers_may_be_tolerated(tmp_path):
+    """It is registered before the names are checked."""
+    from tinyml_bench.quality import QUALITIES
+
+    restore = QUALITIES.snapshot()
+    write(
+        tmp_path,
+        '[tool.tinyml_bench]\nworkloads = ["own.py"]\n'
+        "[tool.tinyml_bench.tolerances]\nsharpness = 0.1\nsharpness_gap = 0.2\ntop_7 = 0.3\n",
+    )
+    (tmp_path / "own.py").write_text(
+        "from tinyml_bench.quality import metric\n"
+        "@metric('sharpness', better='higher')\n"
+        "def sharpness(prediction, label):\n"
+        "    return 1.0\n"
+    )
+    try:
+        project = Project.find(tmp_path)
+        project.register()
+    finally:
+        restore()
+    assert project.policy.tolerances["sharpness"] == Tolerance(absolute=0.1)
+
+
+def test_a_conftest_that_pytest_has_read_is_not_read_again(tmp_path, monkeypatch, imports):
+    """It would register everything twice."""
+    path = tmp_path / "conftest.py"
+    path.write_text(COUNT.format("again"))
+    read = types.ModuleType("conftest")
+    read.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "tinyml_test_conftest", read)
+    Project(tmp_path, ("conftest.py",)).register()
+    assert imports == []
+    monkeypatch.delitem(sys.modules, "tinyml_test_conftest")
+    Project(tmp_path, ("conftest.py",)).register()
+    assert imports == ["again"]
 
 
 @pytest.mark.parametrize("text", ["[tool]\ntinyml_bench = 1\n", "tool = 1\n", "tool = []\n"])

@@ -9,14 +9,16 @@ import pytest
 
 from tinyml_bench import cli, plugin
 from tinyml_bench.baselines import overlays
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics import FIXED
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN
+from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import Verdict
 from tinyml_bench.variants import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+OWN = REFERENCE[REFERENCE.index("### A workload's own metrics") :]
 
 
 class Options:
@@ -75,10 +77,22 @@ def test_every_command_is_documented(command):
     assert re.search(rf"^\| `{command}[ `]", REFERENCE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [*_KNOWN, *METRICS, *Verdict])
+@pytest.mark.parametrize("name", [*_KNOWN, *FIXED, *Verdict])
 def test_every_setting_metric_and_verdict_is_documented(name):
     """Its row begins with its name."""
     assert re.search(rf"^\| `{name}`", REFERENCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in QUALITIES if name != "accuracy"])
+def test_every_metric_that_a_workload_may_name_is_documented(name):
+    """With its direction, its tolerance and its paired test."""
+    cells = r" \| (.+) \| (.+) \| (.+) \| .+ \|$"
+    row = re.search(rf"^\| (?:`\w+`, )*`{name}`.*?{cells}", OWN, re.MULTILINE)
+    quality, tolerance = QUALITIES[name], Policy().tolerance(name)
+    share = f"{100 * tolerance.relative:g} %"
+    assert row[1] == quality.better
+    assert row[2] == (share if tolerance.relative else f"{tolerance.absolute:g}")
+    assert row[3].lower().startswith(quality.test)
 
 
 def test_documented_metrics_and_options_exist():

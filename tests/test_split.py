@@ -20,20 +20,20 @@ IDS = ("a", "b", "c", "d")
 
 def make(**changes: Any) -> Split:
     """Return a split of four images, with `changes` to its parts."""
-    return Split(**{"name": "test", "images": IMAGES, "labels": LABELS, "ids": IDS, **changes})
+    return Split(**{"name": "test", "inputs": IMAGES, "labels": LABELS, "ids": IDS, **changes})
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"name": "dev"}, "train, validation, calibration, test, not 'dev'"),
-        ({"images": IMAGES[..., 0]}, r"add the channel axis with images\[\.\.\., None\]"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0], "ids": ()}, "nothing empty"),
-        ({"images": IMAGES / np.float32(255)}, r"raw uint8 pixels in \[0, 255\], got float32"),
-        ({"labels": LABELS[:3]}, r"labels must be \(4,\) integers.*got \(3,\)"),
-        ({"labels": np.eye(4, dtype=int)}, r"got \(4, 4\)"),
-        ({"labels": LABELS * 1.0}, "got .* float64"),
-        ({"labels": LABELS - 1}, "class indices from 0, got -1"),
+        ({"inputs": IMAGES[:0], "labels": LABELS[:0], "ids": ()}, "nothing empty"),
+        ({"inputs": np.array(["a", "b", "c", "d"])}, "inputs must be numbers, got <U1"),
+        ({"inputs": (IMAGES, IMAGES[:3])}, "inputs must be of one length, got 4, 3"),
+        ({"inputs": ()}, "got none"),
+        ({"inputs": (IMAGES, np.zeros((4, 0)))}, r"input 1 must be .* got \(4, 0\)"),
+        ({"labels": LABELS[:3]}, r"labels must be numbers, \(4, ...\).*got \(3,\)"),
+        ({"labels": np.array(list("abcd"))}, "labels must be numbers.*got .* <U1"),
         ({"ids": IDS[:2]}, "expected 4 ids, one per image, got 2"),
         ({"ids": ("a", "b", "c", "b")}, "'b' comes more than once"),
     ],
@@ -54,7 +54,7 @@ def test_any_integer_labels_become_int64() -> None:
 def test_content_cannot_be_changed_in_place() -> None:
     """A split's arrays are read-only, while the caller's own stay writable."""
     images = IMAGES.copy()
-    split = make(images=images)
+    split = make(inputs=images)
     with pytest.raises(ValueError, match="read-only"):
         split.images[0] = 0
     images[0] = 7
@@ -73,10 +73,10 @@ def test_the_hash_is_of_shape_type_images_and_labels() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"images": IMAGES.reshape(4, 3, 2, 1)},
-        {"images": 255 - IMAGES},
+        {"inputs": IMAGES.reshape(4, 3, 2, 1)},
+        {"inputs": 255 - IMAGES},
         {"labels": 1 - LABELS},
-        {"images": IMAGES[:3], "labels": LABELS[:3], "ids": IDS[:3]},
+        {"inputs": IMAGES[:3], "labels": LABELS[:3], "ids": IDS[:3]},
     ],
     ids=["shape", "pixels", "labels", "length"],
 )
@@ -87,7 +87,7 @@ def test_other_content_has_another_hash(changes: dict[str, Any]) -> None:
 
 def test_the_hash_sees_values_not_memory_layout() -> None:
     """A strided view hashes like its contiguous copy."""
-    assert make(images=np.asfortranarray(IMAGES)).sha256 == make().sha256
+    assert make(inputs=np.asfortranarray(IMAGES)).sha256 == make().sha256
 
 
 def test_a_prefix_is_the_first_images() -> None:
@@ -96,7 +96,7 @@ def test_a_prefix_is_the_first_images() -> None:
     assert whole.sha256
     two = whole.prefix(2)
     assert (len(two), two.name, two.ids) == (2, "test", ("a", "b"))
-    assert two.sha256 == make(images=IMAGES[:2], labels=LABELS[:2], ids=IDS[:2]).sha256
+    assert two.sha256 == make(inputs=IMAGES[:2], labels=LABELS[:2], ids=IDS[:2]).sha256
 
 
 def test_a_prefix_may_ask_for_more_than_there_is() -> None:
@@ -129,7 +129,7 @@ def test_a_memory_mapped_file_stays_on_disk(tmp_path: Path) -> None:
     """Neither making a split nor hashing it takes memory for all images."""
     images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (600, 100, 100, 10))
     tracemalloc.start()
-    split = make(images=images, labels=np.zeros(600, int), ids=tuple(map(str, range(600))))
+    split = make(inputs=images, labels=np.zeros(600, int), ids=tuple(map(str, range(600))))
     sha256 = split.sha256
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -10,11 +10,13 @@ import pytest
 from making import make_labels, make_measurement, make_predictions
 
 from tinyml_bench import baselines, stats
+from tinyml_bench.cases import cases_of
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError
+from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Crash, Verdict
-from tinyml_bench.suite import Options, Suite, cases_of
+from tinyml_bench.suite import Options, Suite
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, workload
 
@@ -33,9 +35,9 @@ class FakeWorkbench:
         self.stopped = False
         self.executor = SimpleNamespace(shutdown=self.shutdown)
 
-    def answer(self, case, wrong=100, **changes):
-        """Let `case` miss the first `wrong` images."""
-        mine, theirs = make_predictions(wrong=wrong), make_predictions(wrong=90)
+    def answer(self, case, wrong=100, predictions=None, **changes):
+        """Let `case` miss the first `wrong` images, or give other `predictions`."""
+        mine, theirs = predictions or make_predictions(wrong=wrong), make_predictions(wrong=90)
         facts = {
             "accuracy_drop": round(theirs.accuracy - mine.accuracy, 9),
             "agreement": mine.agreement(theirs),
@@ -113,6 +115,34 @@ def test_the_evidence_names_the_images_as_the_dataset_does(suite):
     named = ", ".join(f"image {position}" for position in range(100, 110))
     assert finding.verdict is Verdict.REGRESSED
     assert f"images: {named} ..." in finding.evidence
+
+
+def test_classes_are_called_what_the_dataset_calls_them(suite):
+    """In the reason, which the sentence shows, and in the evidence."""
+    lost = make_labels()
+    lost[lost == 7] = 0
+    suite.workbench.answer(INT8, predictions=Predictions.from_labels(lost, make_labels()))
+    recall, collapse = suite.judge(INT8, ["class_recall", "collapse"])
+    assert collapse.verdict is Verdict.MATCHED
+    assert recall.verdict is Verdict.REGRESSED
+    assert recall.reason == "class 'h', of which nothing is recognised"
+    assert recall.evidence[0].startswith("class 'h': of 100 images 90 were lost")
+
+
+def test_without_names_for_all_classes_they_keep_their_numbers(suite):
+    """A name for half of them would be of another class as likely as not."""
+    all_seven = Predictions.from_labels(np.full(1000, 7), make_labels())
+    suite.workbench.answer(INT8, predictions=all_seven)
+    named = DATASETS["tiny"]
+    for names, called in (
+        (("a", "b", "c"), "class 7"),
+        ((), "class 7"),
+        (named.class_names, "'h'"),
+    ):
+        DATASETS.add("tiny", replace(named, class_names=names), replace=True)
+        (collapse,) = suite.judge(INT8, ["collapse"])
+        assert collapse.reason.startswith("every image is called ")
+        assert collapse.reason.endswith(called)
 
 
 def test_few_images_are_all_named(suite):
@@ -209,7 +239,9 @@ def test_a_workload_without_variants_of_its_own_has_all(suite):
     """In the order in which they are registered."""
     assert suite.cases() == [TF, FLOAT32, INT8]
     everything = replace(WORKLOADS["tiny-cnn"], variants=None)
-    assert [case.variant for case in cases_of(everything)] == list(VARIANTS)
+    assert [case.variant for case in cases_of(everything)] == [
+        recipe.name for recipe in VARIANTS.values() if recipe.default
+    ]
 
 
 def test_closing_stops_the_workers_and_none_is_started_for_it(suite, tmp_path):

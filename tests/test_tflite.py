@@ -26,7 +26,7 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import tflite
+from tinyml_bench import runtimes
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite import Runner, Runtime, TensorSpec, Timing
 
@@ -46,6 +46,16 @@ def images() -> NDArray[np.uint8]:
 def expected_scores(images: NDArray[Any]) -> NDArray[np.float32]:
     """Compute what the hand-made classifier gives."""
     return images.reshape(-1, 4).astype(np.float32) @ WEIGHTS.T
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin"])
+def test_an_output_that_nothing_computes_is_refused_by_name(kernels: str) -> None:
+    """The interpreter runs such a file, and has no data to give."""
+    content = build(classifier(operators=[Operator(RESHAPE, (0, 1), (2,))]))
+    runner = Runner.from_bytes(content, Runtime(kernels=kernels))
+    with pytest.raises(ModelFileError, match="its output 'scores' has no values once it has run"):
+        runner.predict(np.zeros((2, 2, 2, 1), np.float32))
 
 
 class TestRuntime:
@@ -74,10 +84,10 @@ class TestRuntime:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before anything is imported; TensorFlow says so itself where it is needed."""
-        monkeypatch.setattr(tflite, "find_spec", lambda name: None)
-        tflite.require_runtime(Runtime("tf"))
+        monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+        runtimes.require_runtime(Runtime("tf"))
         with pytest.raises(UsageError, match=r"'litert' needs .*pip install ai-edge-litert$"):
-            tflite.require_runtime(Runtime("litert"))
+            runtimes.require_runtime(Runtime("litert"))
 
 
 class TestTensorSpec:
@@ -369,7 +379,7 @@ class TestErrors:
 
     @needs_tensorflow
     def test_a_second_input_is_refused(self) -> None:
-        """Only models that take images and nothing else are evaluated."""
+        """Samples have as many arrays as the model has inputs."""
         model = classifier(
             tensors=[Tensor("image", (1, 2, 2, 1)), Tensor("more", (2,), 2), Tensor("f", (1, 4))],
             operators=[Operator(RESHAPE, (0, 1), (2,))],
@@ -379,7 +389,7 @@ class TestErrors:
             metadata=[],
         )
         runner = Runner.from_bytes(build(model))
-        with pytest.raises(ModelFileError, match="has 2 inputs, expected one"):
+        with pytest.raises(ModelFileError, match="has 2 inputs, and samples have 1"):
             runner.predict(np.zeros((1, 2, 2, 1), np.uint8))
 
 

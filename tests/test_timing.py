@@ -112,7 +112,7 @@ def test_an_invocation_runs_the_converted_model(converted_model, tmp_path):
     class Files:
         runtime = Runtime()
 
-        def first_image(self, case):
+        def first_sample(self, case):
             return np.zeros((8, 8, 1), np.uint8)
 
         def model_file(self, case):

@@ -19,6 +19,7 @@ from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.truth import CLAIMS, LARGE, changes, lies
+from tinyml_bench.variants import VARIANTS
 
 CHECKPOINT = Path(__file__).parents[1] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
 
@@ -31,6 +32,8 @@ CLAIM_OF = {
     "int16x8": "int16x8",
     "int8": "int8",
 }
+
+OF_QUANTIZER = {"dynamic_int8", "dynamic_int4", "weight_int8", "weight_int4"}
 
 CONV = Operator(0, "CONV_2D", "int8", "net/conv/Relu", "int8", "per-channel", 2000, 9000)
 POOL = Operator(1, "MAX_POOL_2D", "int8", "net/pool")
@@ -87,7 +90,6 @@ def _network() -> Any:
 def _convert(variant: str, **changed: Any) -> Structure:
     import_tensorflow()
     from tinyml_bench import conversion
-    from tinyml_bench.variants import VARIANTS
 
     images = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.float32)
     recipe = dataclasses.replace(VARIANTS[variant], **changed)
@@ -208,8 +210,9 @@ def test_an_unknown_claim_is_refused() -> None:
 
 
 def test_all_claims_are_known() -> None:
-    """Each built-in recipe has one."""
-    assert set(CLAIM_OF.values()) == set(CLAIMS)
+    """Each built-in recipe has one, those of LiteRT's quantizer included."""
+    assert set(CLAIM_OF.values()) | OF_QUANTIZER == set(CLAIMS)
+    assert {recipe.claims for recipe in VARIANTS.values() if not recipe.is_reference} == set(CLAIMS)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,10 @@ def test_all_claims_are_known() -> None:
         ("float16", floats("float16")),
         ("dynamic_range", floats("int8", "hybrid")),
         ("dynamic_range", floats("int8", "float32")),
+        ("dynamic_int8", floats("int8", "hybrid")),
+        ("dynamic_int4", floats("int4", "hybrid")),
+        ("weight_int8", floats("int8")),
+        ("weight_int4", floats("int4")),
         ("int8", INT8),
     ],
 )
@@ -249,14 +256,63 @@ def test_only_large_weights_must_be_int8(elements: int, count: int) -> None:
     assert len(lies("dynamic_range", with_operators(whole, CONV_HYBRID, small))) == count
 
 
+@pytest.mark.parametrize(
+    ("claim", "found", "sentence"),
+    [
+        ("dynamic_int8", floats(), "has float32 weights, expected int8"),
+        ("dynamic_int8", floats("int4", "hybrid"), "has int4 weights, expected int8"),
+        (
+            "dynamic_int8",
+            floats("int8"),
+            "computes in float32, expected int8 weights in its kernel",
+        ),
+        ("dynamic_int8", INT8, "computes in int8, expected int8 weights in its kernel"),
+        ("dynamic_int4", floats("int8", "hybrid"), "has int8 per-channel weights, expected int4"),
+        (
+            "dynamic_int4",
+            floats("int4"),
+            "computes in float32, expected int4 weights in its kernel",
+        ),
+        ("weight_int8", floats(), "has float32 weights, expected int8"),
+        ("weight_int8", floats("int8", "hybrid"), "is dynamic range (float activations, int8 per-"),
+        ("weight_int8", INT8, "computes in int8, expected float32"),
+        ("weight_int4", floats("int8"), "has int8 per-channel weights, expected int4"),
+        ("weight_int4", floats("int4", "hybrid"), "is dynamic range (float activations, int4"),
+    ],
+)
+def test_one_of_the_quantizer_s_files_is_not_taken_for_another(
+    claim: str, found: Structure, sentence: str
+) -> None:
+    """How wide weights are stored and whether they are widened is told by the largest operator."""
+    assert lies(claim, found)[0].startswith("operator 0 CONV_2D (net/conv/Relu) ")
+    assert sentence in lies(claim, found)[0]
+
+
+@pytest.mark.parametrize("claim", ["dynamic_int4", "weight_int4"])
+def test_what_has_no_int4_kernel_may_stay_in_float(claim: str) -> None:
+    """A depthwise convolution, which the quantizer leaves alone; a plain one may not."""
+    whole = floats("int4", "hybrid" if claim == "dynamic_int4" else "float32")
+    left = swapped(CONV, computes="float32", weights="float32", granularity="")
+    depthwise = swapped(left, name="DEPTHWISE_CONV_2D")
+    assert lies(claim, with_operators(whole, *whole.operators, depthwise)) == []
+    assert len(lies(claim, with_operators(whole, *whole.operators, left))) == 1
+
+
 CONV_HYBRID = swapped(CONV, computes="hybrid")
 
 
-@pytest.mark.parametrize("claim", ["float32", "sparse", "float16", "dynamic_range"])
+@pytest.mark.parametrize(
+    "claim",
+    ["float32", "sparse", "float16", "dynamic_range", *sorted(OF_QUANTIZER)],
+)
 def test_quantized_activations_are_no_float_file(claim: str) -> None:
     """A QUANTIZE is named even where nothing computes in integers."""
-    weights = {"float16": "float16", "dynamic_range": "int8"}.get(claim, "float32")
-    whole = floats(weights)
+    kinds = {"float16": "float16", "dynamic_range": "int8", "weight_int8": "int8"}
+    kinds |= {"dynamic_int8": "int8", "dynamic_int4": "int4", "weight_int4": "int4"}
+    whole = floats(
+        kinds.get(claim, "float32"),
+        "hybrid" if claim in {"dynamic_int8", "dynamic_int4"} else "float32",
+    )
     both = [Operator(0, "QUANTIZE", "float32->int8"), Operator(0, "DEQUANTIZE", "int8->float32")]
     found = lies(claim, with_operators(whole, *whole.operators, *both))
     assert found[0] == (

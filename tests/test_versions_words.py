@@ -1,6 +1,6 @@
 """Warnings of two versions can be compared."""
 
-from tinyml_bench.versions.words import native_warnings
+from tinyml_bench.versions.words import gathered, native_warnings
 
 
 def test_the_same_warning_of_another_moment_is_the_same():
@@ -33,3 +33,13 @@ def test_a_warning_without_end_is_cut():
     """A whole graph printed in one line stays readable."""
     (line,) = native_warnings(["error " + "x" * 5000])
     assert len(line) == 300
+
+
+def test_one_warning_stands_for_those_of_other_classes():
+    """Python itself says the same of each class of a syntax tree; others stay as they are."""
+    lines = [f"Deprecated: {name}.__init__ got x" for name in ("Call", "Name", "arg")]
+    assert gathered([*lines, "file.cc: bad", "file.cc: worse"]) == (
+        "Deprecated: Call.__init__ got x (and of 2 other classes)",
+        "file.cc: bad",
+        "file.cc: worse",
+    )

@@ -41,7 +41,10 @@ class Operator:
 
 @dataclass(frozen=True)
 class Model:
-    """A whole file, with one graph `graphs` times."""
+    """A whole file, with one graph `graphs` times; if `shared`, they are the same bytes.
+
+    All `signatures` are of the first graph.
+    """
 
     tensors: Sequence[Tensor]
     operators: Sequence[Operator]
@@ -51,6 +54,8 @@ class Model:
     metadata: Sequence[tuple[str, int]] = ()
     description: str = "made by hand"
     graphs: int = 1
+    shared: bool = False
+    signatures: Sequence[str] = ()
 
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4) / 10
@@ -82,8 +87,13 @@ def build(model: Model) -> bytes:
     builder = flatbuffers.Builder(1024)
     buffers = _tables(builder, model.buffers, _buffer)
     codes = _tables(builder, model.operators, _operator_code)
-    graphs = _tables(builder, [model] * model.graphs, _subgraph)
+    if model.shared:
+        graphs = _vector(builder, [_subgraph(builder, model)] * model.graphs)
+    else:
+        graphs = _tables(builder, [model] * model.graphs, _subgraph)
     metadata = _tables(builder, model.metadata, _metadata)
+    ends = model.inputs[0], model.outputs[0]
+    signatures = _tables(builder, [(name, *ends) for name in model.signatures], _signature)
     description = builder.CreateString(model.description)
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)
@@ -92,6 +102,7 @@ def build(model: Model) -> bytes:
     tflite.ModelAddDescription(builder, description)
     tflite.ModelAddBuffers(builder, buffers)
     tflite.ModelAddMetadata(builder, metadata)
+    tflite.ModelAddSignatureDefs(builder, signatures)
     builder.Finish(tflite.ModelEnd(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -101,7 +112,10 @@ def _tables(
     parts: Sequence[Any],
     write: Callable[[flatbuffers.Builder, Any], int],
 ) -> int:
-    offsets = [write(builder, part) for part in parts]
+    return _vector(builder, [write(builder, part) for part in parts])
+
+
+def _vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
@@ -137,6 +151,26 @@ def _metadata(builder: flatbuffers.Builder, entry: tuple[str, int]) -> int:
     tflite.MetadataAddName(builder, name)
     tflite.MetadataAddBuffer(builder, entry[1])
     return int(tflite.MetadataEnd(builder))
+
+
+def _signature(builder: flatbuffers.Builder, entry: tuple[str, int, int]) -> int:
+    key, first, last = entry
+    inputs = _tables(builder, [("in", first)], _named_tensor)
+    outputs = _tables(builder, [("out", last)], _named_tensor)
+    name = builder.CreateString(key)
+    tflite.SignatureDefStart(builder)
+    tflite.SignatureDefAddInputs(builder, inputs)
+    tflite.SignatureDefAddOutputs(builder, outputs)
+    tflite.SignatureDefAddSignatureKey(builder, name)
+    return int(tflite.SignatureDefEnd(builder))
+
+
+def _named_tensor(builder: flatbuffers.Builder, entry: tuple[str, int]) -> int:
+    name = builder.CreateString(entry[0])
+    tflite.TensorMapStart(builder)
+    tflite.TensorMapAddName(builder, name)
+    tflite.TensorMapAddTensorIndex(builder, entry[1])
+    return int(tflite.TensorMapEnd(builder))
 
 
 def _subgraph(builder: flatbuffers.Builder, model: Model) -> int:

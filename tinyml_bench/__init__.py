@@ -22,6 +22,9 @@ _PUBLIC = {
     "Workload": "workloads",
     "convert": "conversion",
     "dataset": "datasets",
+    "metric": "quality",
+    "register": "registration",
+    "quantizer_variant": "variants",
     "variant": "variants",
     "workload": "workloads",
 }

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from tinyml_bench import ab, runs
 from tinyml_bench.ab import Comparison, Plan
+from tinyml_bench.cases import cases_of, has_file
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
 from tinyml_bench.instructions import InstructionChange
@@ -24,8 +25,6 @@ from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import unknown_name
 from tinyml_bench.revisions import Revision
-from tinyml_bench.suite import cases_of
-from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS
 
 _EXPORT_SECONDS: Final = 1800
@@ -203,7 +202,7 @@ def _known_case(text: str, project: Project) -> CaseId:
     known = {str(case): case for workload in WORKLOADS.values() for case in cases_of(workload)}
     if text not in known:
         raise UsageError(unknown_name("case", text, list(known)))
-    if VARIANTS[known[text].variant].is_reference:
+    if not has_file(known[text]):
         raise UsageError(f"{text} is the network itself, no .tflite file; name another variant")
     return known[text]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tinyml_bench.cases import reference_of
+from tinyml_bench.contrasts import standing
 from tinyml_bench.errors import UsageError
-from tinyml_bench.paired import discordance
-from tinyml_bench.predictions import Predictions
+from tinyml_bench.metrics import quality_of
+from tinyml_bench.prefixes import at_prefix
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Run
-from tinyml_bench.variants import REFERENCE
 
 
 def newly_flipped(
@@ -40,31 +41,30 @@ def newly_flipped(
     UsageError
         It cannot be told; the message says why.
     """
-    samples = baseline.predictions.samples
-    if measurement.predictions is not None:
-        samples = min(samples, measurement.predictions.samples)
-    earlier = _predictions(saved, measurement.case, measurement, samples)
+    samples = min(baseline.samples, measurement.samples or baseline.samples)
+    earlier = _earlier(saved, measurement.case, measurement, samples)
     earlier_reference = None
-    if finding.metric != "accuracy":
-        of = replace(measurement.case, variant=REFERENCE)
-        earlier_reference = _predictions(saved, of, measurement, samples)
-    stood = discordance(
-        finding.metric,
-        baseline.predictions.prefix(samples),
-        earlier,
-        reference.predictions if reference else None,
-        earlier_reference,
-    )
+    of = reference_of(measurement.case)
+    if not _is_of_one_alone(finding.metric):
+        earlier_reference = _earlier(saved, of, measurement, samples)
+    then = at_prefix(baseline, None, earlier)
+    stood = standing(finding.metric, then, earlier, reference, earlier_reference)
     if stood is None:
-        raise UsageError(f"{finding.metric} needs a baseline of {REFERENCE}")
-    known = set(stood.lost.tolist())
+        raise UsageError(f"{finding.metric} needs a baseline of {of.variant}")
+    known = set(stood.worst())
     return tuple(position for position in finding.flipped if position not in known)
 
 
-def _predictions(saved: Run, case: CaseId, now: Measurement, samples: int) -> Predictions:
-    """Return what the saved run predicted of the first `samples` images, if they are the same."""
+def _is_of_one_alone(metric: str) -> bool:
+    """Tell whether a metric needs no reference."""
+    quality = quality_of(metric)
+    return metric == "accuracy" or (quality is not None and metric == quality.name)
+
+
+def _earlier(saved: Run, case: CaseId, now: Measurement, samples: int) -> Measurement:
+    """Return what the saved run measured of the first `samples` images, if they are the same."""
     one = next((one for one in saved.measurements if one.case == case), None)
-    if one is None or one.predictions is None or one.provenance is None:
+    if one is None or not one.samples or one.provenance is None:
         raise UsageError(f"it has no predictions of {case}")
     if now.provenance is None or one.provenance.dataset_sha256 != now.provenance.dataset_sha256:
         raise UsageError("it evaluated other images or labels")
@@ -72,6 +72,10 @@ def _predictions(saved: Run, case: CaseId, now: Measurement, samples: int) -> Pr
         raise UsageError(
             f"it ran with {one.provenance.runtime}, this run with {now.provenance.runtime}"
         )
-    if one.predictions.samples < samples:
-        raise UsageError(f"it evaluated {one.predictions.samples} images, fewer than {samples}")
-    return one.predictions.prefix(samples)
+    if one.samples < samples:
+        raise UsageError(f"it evaluated {one.samples} images, fewer than {samples}")
+    return replace(
+        one,
+        predictions=one.predictions and one.predictions.prefix(samples),
+        outcomes={name: held[:samples] for name, held in one.outcomes.items()},
+    )

@@ -23,6 +23,7 @@ _ARROW: Final = "->"
 _NOTHING: Final = "-"
 _COLUMN: Final = " | "
 _LONGEST: Final = 120
+_CONSIDERED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,8 @@ def printable(text: str) -> str:
     >>> printable("a | b")
     'a / b'
     """
-    line = "".join(letter if letter.isprintable() else "?" for letter in text).strip()
+    # What a hostile file calls a name may be as long as the file.
+    line = "".join(letter if letter.isprintable() else "?" for letter in text[:_CONSIDERED]).strip()
     line = line.replace("|", "/") if line != _NOTHING else ""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 

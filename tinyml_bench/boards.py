@@ -7,7 +7,7 @@ import importlib.resources
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
@@ -79,15 +79,24 @@ class Budget:
         With the allowances of :func:`tinyml_bench.fits.assumptions`, as on a board.
     cycles : int or None
         Of one inference on the Ethos-U, as Vela estimates them.
+    model_bytes, arena_bytes : int or None
+        Of the model file alone, and of the arena alone, without allowances.
+    source : str
+        Where it is written down.
     """
 
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     cycles: int | None = None
+    model_bytes: int | None = None
+    arena_bytes: int | None = None
+    source: str = field(default=f"{_BUDGET_TABLE} of pyproject.toml", compare=False, repr=False)
 
     @classmethod
     def parse(cls, table: object) -> Budget:
-        """Read the table ``[tool.tinyml_bench.budget]``: ``flash``, ``ram``, ``cycles``.
+        """Read the table ``[tool.tinyml_bench.budget]``.
+
+        Its keys are ``flash``, ``ram``, ``cycles``, ``bytes`` (of the model) and ``arena``.
 
         Raises
         ------
@@ -96,12 +105,25 @@ class Budget:
 
         Examples
         --------
-        >>> Budget.parse({"ram": "256 KiB", "cycles": 2_000_000})
-        Budget(flash_bytes=None, ram_bytes=262144, cycles=2000000)
+        >>> Budget.parse({"ram": "256 KiB"}) == Budget(ram_bytes=262_144)
+        True
         """
-        readers = {"flash": parse_size, "ram": parse_size, "cycles": _count}
-        values = _read(table, readers, _BUDGET_TABLE)
-        return cls(values.get("flash"), values.get("ram"), values.get("cycles"))
+        values = _read(table, _BUDGET_READERS, _BUDGET_TABLE)
+        return cls(
+            values.get("flash"),
+            values.get("ram"),
+            values.get("cycles"),
+            values.get("bytes"),
+            values.get("arena"),
+        )
+
+    def over(self, other: Budget | None) -> Budget:
+        """Return this budget with the limits of `other` where it has none of its own."""
+        if other is None:
+            return self
+        limits = [one.name for one in fields(self) if one.name != "source"]
+        kept = {name: getattr(other, name) for name in limits if getattr(self, name) is None}
+        return replace(self, **kept)
 
 
 def known(own: Sequence[Board] = ()) -> dict[str, Board]:
@@ -254,4 +276,12 @@ _BOARD_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "core": _text,
     "source": _text,
     "note": _text,
+}
+
+_BUDGET_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
+    "flash": parse_size,
+    "ram": parse_size,
+    "cycles": _count,
+    "bytes": parse_size,
+    "arena": parse_size,
 }

@@ -1,8 +1,9 @@
-"""Whether calibration images may serve: of several classes, and none of them judged by."""
+"""Calibration samples: drawn from training data, of several classes, and none of them judged by."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from tinyml_bench.errors import UsageError
 _NEXT = "draw calibration images at random from the training images that are no test images"
 
 
-def check(dataset: str, calibration: Split, test: Split) -> None:
+def check(dataset: str, calibration: Split, test: Split, *, of_classes: bool = True) -> None:
     """Refuse a calibration split that would make a variant look better, or worse, than it is.
 
     Parameters
@@ -21,6 +22,8 @@ def check(dataset: str, calibration: Split, test: Split) -> None:
     dataset : str
         Its name, for the message.
     calibration, test : Split
+    of_classes : bool
+        The model tells classes apart. What finds anomalies is calibrated with normal samples alone.
 
     Raises
     ------
@@ -37,6 +40,8 @@ def check(dataset: str, calibration: Split, test: Split) -> None:
             f"{test.ids[theirs]!r}{more}, so the ranges would be taken from what they are judged "
             f"by; {_NEXT}"
         )
+    if not (of_classes and _has_classes(calibration) and _has_classes(test)):
+        return
     classes = np.unique(calibration.labels)
     if len(classes) == 1 and len(np.unique(test.labels)) > 1:
         raise UsageError(
@@ -45,20 +50,70 @@ def check(dataset: str, calibration: Split, test: Split) -> None:
         )
 
 
+def drawn(argument: str, train: Split, test: Split, samples: int) -> Split:
+    """Draw calibration samples from training samples, always the same ones.
+
+    Of each class as large a share as it has, and one at least, where labels are classes. Samples
+    that are in the test split too are left out.
+
+    Parameters
+    ----------
+    argument : str
+        How messages begin, such as ``"register('digits-net'): train="``.
+    train, test : Split
+    samples : int
+        How many, if there are so many.
+
+    Raises
+    ------
+    UsageError
+        Most of them are test samples too.
+    """
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(train))
+    if _has_classes(train):
+        order = order[np.argsort(train.labels[order], kind="stable")]
+        firsts = np.unique(train.labels[order], return_index=True)[1]
+    else:
+        firsts = np.empty(0, np.int64)
+    spread = np.linspace(0, len(train) - 1, min(samples, len(train))).round().astype(np.int64)
+    chosen = order[np.union1d(spread, firsts[:samples])]
+    # Some quantizers average over the samples in their order, which must not be that of classes.
+    found = train.part(generator.permutation(chosen))
+    leaked = {mine for mine, _ in shared(found, test)}
+    if 2 * len(leaked) > len(found):
+        raise UsageError(
+            f"{argument}: {len(leaked)} of {len(found)} samples drawn from it are test samples "
+            f"too, so ranges would be taken from what they are judged by; {_NEXT}"
+        )
+    return found.part(np.array([n for n in range(len(found)) if n not in leaked]))
+
+
 def shared(calibration: Split, test: Split) -> list[tuple[int, int]]:
-    """Return the positions of images that are in both, in `calibration` and in `test`."""
-    if calibration.images.shape[1:] != test.images.shape[1:]:
+    """Return the positions of samples that are in both, in `calibration` and in `test`."""
+    if [one.shape[1:] for one in calibration.inputs] != [one.shape[1:] for one in test.inputs]:
         return []
     places: dict[int, list[int]] = {}
-    for position, image in enumerate(test.images):
-        places.setdefault(_checksum(image), []).append(position)
+    for position in range(len(test)):
+        places.setdefault(_checksum(test, position), []).append(position)
     return [
         (mine, theirs)
-        for mine, image in enumerate(calibration.images)
-        for theirs in places.get(_checksum(image), ())
-        if np.array_equal(image, test.images[theirs])
+        for mine in range(len(calibration))
+        for theirs in places.get(_checksum(calibration, mine), ())
+        if all(
+            np.array_equal(ours[mine], others[theirs])
+            for ours, others in zip(calibration.inputs, test.inputs, strict=True)
+        )
     ]
 
 
-def _checksum(image: NDArray[np.uint8]) -> int:
-    return zlib.crc32(np.ascontiguousarray(image).data)
+def _checksum(split: Split, position: int) -> int:
+    found = 0
+    for one in split.inputs:
+        found = zlib.crc32(np.ascontiguousarray(one[position]).data, found)
+    return found
+
+
+def _has_classes(split: Split) -> bool:
+    labels: NDArray[Any] = split.labels
+    return labels.ndim == 1 and bool(np.issubdtype(labels.dtype, np.integer))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.runtimes import Runtime, usual
 from tinyml_bench.suite import Options
-from tinyml_bench.tflite import Runtime
 from tinyml_bench.updating import Request
 
 
@@ -33,7 +33,9 @@ def options_of(config: pytest.Config) -> Options:
         device=option.tinyml_device,
         accelerator=option.tinyml_npu or "",
         board=option.tinyml_board or "",
-        runtime=Runtime(option.tinyml_runtime, option.tinyml_kernels, option.tinyml_threads),
+        runtime=Runtime(
+            option.tinyml_runtime or usual(), option.tinyml_kernels, option.tinyml_threads
+        ),
     )
 
 
@@ -62,6 +64,15 @@ def is_filtered(config: pytest.Config) -> bool:
     names = ("keyword", "markexpr", "deselect", "lf", "stepwise", "maxfail")
     named = any("::" in str(argument) for argument in config.args)
     return named or any(getattr(config.option, name, None) for name in names)
+
+
+def as_started(config: pytest.Config, text: str) -> str:
+    """Return `text` with its command lines such as would start a run like this one."""
+    if config.option.tinyml:
+        return text.replace("pytest benchmarks/", "pytest --tinyml")
+    if not (config.rootpath / "benchmarks").is_dir():
+        return text.replace("pytest benchmarks/", "pytest")
+    return text
 
 
 def _samples(text: str | None) -> int | None:

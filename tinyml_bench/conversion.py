@@ -7,20 +7,23 @@ import io
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyml_bench import quantizers
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.variants import Recipe
+from tinyml_bench.networks import Graph, graph_of, keras_of
+from tinyml_bench.quantizers import Samples
+from tinyml_bench.variants import SIBLING, VARIANTS, Recipe
 
 _DATE_SAVED = re.compile(rb"\d{4}-\d{2}-\d{2}@\d{2}:\d{2}:\d{2}")
 
 
-def convert(recipe: Recipe, model: Any, calibration: NDArray[np.float32]) -> bytes:
+def convert(recipe: Recipe, model: Any, calibration: Samples) -> bytes:
     """Convert `model` as `recipe` says.
 
     The converter is given a batch of one image, the shape that a device runs; evaluation resizes
@@ -30,10 +33,11 @@ def convert(recipe: Recipe, model: Any, calibration: NDArray[np.float32]) -> byt
     ----------
     recipe : Recipe
         Not the reference variant, which has no ``.tflite`` file.
-    model : tf_keras.Model
-        One input, raw pixels in [0, 255].
-    calibration : ndarray, (n, h, w, c) float32
-        Raw pixels of the calibration split.
+    model : keras.Model or SavedModel
+        Of tf_keras or Keras 3; or what ``tf.saved_model.load`` gives.
+    calibration : ndarray, (n, ...), or tuple of such
+        Samples as the model takes them, one array for each of its inputs. Their shape closes what
+        the model leaves open, also where there are none of them.
 
     Returns
     -------
@@ -47,22 +51,41 @@ def convert(recipe: Recipe, model: Any, calibration: NDArray[np.float32]) -> byt
     ModelFileError
         A user's own converter returned something other than bytes.
     """
+    several = calibration if isinstance(calibration, tuple) else (calibration,)
     if recipe.converter is not None:
-        return _checked(recipe, recipe.converter(model, calibration))
+        floats = tuple(np.asarray(one, np.float32) for one in several)
+        return _checked(recipe, recipe.converter(model, floats[0] if len(floats) == 1 else floats))
+    if recipe.quantizer:
+        float_file = convert(VARIANTS[SIBLING], model, calibration)
+        return quantizers.quantize(recipe, float_file, calibration)
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_signature(model)], model)
+    graph = graph_of(model)
+    concrete = graph.function(1, [one.shape[1:] for one in several]).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], _owner(graph, concrete))
     converter.optimizations = [getattr(tf.lite.Optimize, name) for name in recipe.optimizations]
     converter.target_spec.supported_types = [getattr(tf, name) for name in recipe.supported_types]
     converter.target_spec.supported_ops = [
         getattr(tf.lite.OpsSet, name) for name in recipe.supported_ops
     ]
     if recipe.calibrated:
-        converter.representative_dataset = _representative(recipe, calibration)
+        converter.representative_dataset = _representative(recipe, graph, several)
     if recipe.io_type != "float32":
-        converter.inference_input_type = getattr(tf, recipe.io_type)
+        if all(np.issubdtype(one.dtype, np.floating) for one in graph.inputs):
+            converter.inference_input_type = getattr(tf, recipe.io_type)
         converter.inference_output_type = getattr(tf, recipe.io_type)
     return _checked(recipe, converter.convert())
+
+
+def _owner(graph: Graph, concrete: Any) -> Any:
+    """Return what the converter finds the weights by: TensorFlow sees none in a Keras 3 model."""
+    import tensorflow as tf
+
+    if isinstance(graph.module, tf.Module) or not graph.is_keras:
+        return graph.module
+    owner = tf.Module()
+    owner.kept = list(concrete.variables)
+    return owner
 
 
 def saved_keras_sizes(model: Any) -> tuple[int, int, int]:
@@ -74,15 +97,17 @@ def saved_keras_sizes(model: Any) -> tuple[int, int, int]:
         Bytes of the ``.keras`` file without an optimizer, of the same after gzip, and of the file
         with Adam's two slots a weight.
     """
-    import tf_keras
-
-    bare = tf_keras.models.clone_model(model)
-    bare.set_weights(model.get_weights())
+    keras = keras_of(model)
+    try:
+        bare = keras.models.clone_model(model)
+        bare.set_weights(model.get_weights())
+    except ValueError:  # Keras 3 clones no layer with code of its own
+        bare = model
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         bare.save(path)
         size, compressed = path.stat().st_size, gzip_size(_timeless(path))
-        optimizer = tf_keras.optimizers.Adam()
+        optimizer = keras.optimizers.Adam()
         optimizer.build(bare.trainable_variables)
         bare.compile(optimizer=optimizer)
         bare.save(path)
@@ -107,26 +132,18 @@ def _timeless(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _signature(model: Any) -> Any:
-    import tensorflow as tf
-
-    shape = [1, *model.input_shape[1:]]
-    function = tf.function(lambda image: model(image, training=False))
-    return function.get_concrete_function(tf.TensorSpec(shape, model.inputs[0].dtype))
-
-
-def _representative(recipe: Recipe, calibration: NDArray[np.float32]) -> Any:
-    if not len(calibration):
+def _representative(recipe: Recipe, graph: Graph, calibration: Sequence[NDArray[Any]]) -> Any:
+    if not len(calibration[0]):
         raise UsageError(
             f"variant {recipe.name!r} needs calibration images and the dataset's "
             f"'calibration' split is empty; take some of the training images"
         )
 
-    def images() -> Iterator[list[NDArray[np.float32]]]:
-        for image in calibration:
-            yield [image[np.newaxis].astype(np.float32)]
+    def samples() -> Iterator[Any]:
+        for sample in zip(*calibration, strict=True):
+            yield graph.sample(sample)
 
-    return images
+    return samples
 
 
 def _checked(recipe: Recipe, content: object) -> bytes:

@@ -215,7 +215,7 @@ def judge_budget(
         reason = "; ".join(dict.fromkeys([now.sentence(), *_missing(measurement)]))
         return _incomparable("budget", measurement, policy, reason)
     if isinstance(target, Budget):
-        return _judge_limit(measurement, now, then)
+        return _judge_limit(measurement, now, then, target)
     if baseline is None or then is None or not then.is_known:
         return _unfounded(measurement, now)
     if _of_another_npu(measurement, baseline, target):
@@ -227,12 +227,12 @@ def judge_budget(
     return _worse("budget", measurement, [told, *_grown(measurement, baseline)])
 
 
-def _judge_limit(measurement: Measurement, now: Fit, then: Fit | None) -> Finding:
+def _judge_limit(measurement: Measurement, now: Fit, then: Fit | None, target: Budget) -> Finding:
     if not now.shortages:
         return _fine("budget", measurement, "", [now.sentence()])
     was = "within the budget -> " if then is not None and then.is_known and then.fits else ""
     told = was + "; ".join(need.shortage() for need in now.shortages)
-    where = "the budget is [tool.tinyml_bench.budget] of pyproject.toml"
+    where = f"the budget is {target.source}"
     return replace(_worse("budget", measurement, [told, where]), advice="")
 
 

@@ -6,19 +6,21 @@ They let nothing else pass, and one that no longer occurs fails until it is remo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import CaseId, Finding, Verdict
 from tinyml_bench.registry import unknown_name
+from tinyml_bench.settings import below
 
 WHOLE_CASE = "case"
 """Stands for a metric where the whole case deviates: it crashes."""
 
-_WHERE = "[[tool.tinyml_bench.deviations]]"
+_WHERE: Final = "[[tool.tinyml_bench.deviations]]"
+_KEYS: Final = ("case", "metric", "reason", "link")
 
 # A deviation is from a baseline, so there has to be one, of a case that there is.
 _NEVER_EXCUSED = frozenset({Verdict.MISSING, Verdict.UNUSED})
@@ -38,12 +40,15 @@ class Deviation:
     reason : str
     link : str
         Where it is followed up; empty for nowhere.
+    origin : str
+        Where it is written down.
     """
 
     case: str
     metric: str
     reason: str
     link: str = ""
+    origin: str = field(default="pyproject.toml", compare=False)
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.link})" if self.link else self.reason
@@ -53,17 +58,44 @@ class Deviation:
         return finding.metric == self.metric and fnmatchcase(finding.case, self.case)
 
 
-def parse(tables: Any) -> tuple[Deviation, ...]:
+def parse(tables: Any, cases: str = "") -> tuple[Deviation, ...]:
     """Check the tables ``[[tool.tinyml_bench.deviations]]``.
+
+    Parameters
+    ----------
+    tables : object
+    cases : str
+        Pattern of the cases that a table is of which names none; empty where it has to.
 
     Raises
     ------
-    UsageError
-        A key or metric is unknown (the message names the nearest known one), missing or no text.
+    WrongSettingError
+        A key is unknown (the message names the nearest known one), missing or no text.
     """
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+    if not isinstance(tables, list | tuple) or not all(isinstance(one, dict) for one in tables):
         raise UsageError(f"'deviations' is {tables!r}, expected tables, each begun by {_WHERE}")
-    return tuple(_parsed(table, number) for number, table in enumerate(tables, 1))
+    made = []
+    for number, table in enumerate(tables):
+        with below(number):
+            whole = {"case": cases, **table} if cases else table
+            made.append(_parsed(whole, f"{_WHERE} no. {number + 1}"))
+    return tuple(made)
+
+
+def check_metrics(deviations: Iterable[Deviation]) -> None:
+    """Check that each is of a metric there is, once all metrics are registered.
+
+    Raises
+    ------
+    WrongSettingError
+        One is not; the message names the nearest known one.
+    """
+    metrics = [name for name, metric in METRICS.items() if metric.gated] + [WHOLE_CASE]
+    for number, deviation in enumerate(deviations):
+        if deviation.metric not in metrics:
+            with below(number, "metric"):
+                problem = unknown_name("gated metric", deviation.metric, metrics)
+                raise UsageError(f"{_WHERE} no. {number + 1}: {problem}")
 
 
 def excused(findings: Iterable[Finding], deviations: Sequence[Deviation]) -> list[Finding]:
@@ -131,8 +163,8 @@ def _failing(deviation: Deviation, what: str) -> Finding:
         metric=deviation.metric,
         verdict=Verdict.UNUSED,
         fails=True,
-        reason=f"the known deviation {what}, remove me from pyproject.toml: {deviation}",
-        advice=f"delete its {_WHERE} from pyproject.toml",
+        reason=f"the known deviation {what}, remove me from {deviation.origin}: {deviation}",
+        advice=f"delete it from {deviation.origin}",
     )
 
 
@@ -149,24 +181,25 @@ def _excused(finding: Finding, deviations: Sequence[Deviation]) -> Finding:
     )
 
 
-def _parsed(table: dict[str, Any], number: int) -> Deviation:
-    where = f"{_WHERE} no. {number}"
-    names = [entry.name for entry in fields(Deviation)]
+def _parsed(table: dict[str, Any], where: str) -> Deviation:
     for name, value in table.items():
-        if name not in names:
-            raise UsageError(f"{where}: {unknown_name('key', name, names)}")
-        if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"{where}: {name!r} is {value!r}, expected a text")
-    for name in names:
+        with below(name):
+            if name not in _KEYS:
+                raise UsageError(f"{where}: {unknown_name('key', name, list(_KEYS))}")
+            if not isinstance(value, str) or not value.strip():
+                raise UsageError(f"{where}: {name!r} is {value!r}, expected a text")
+    for name in _KEYS:
         if name not in table and name != "link":
             raise UsageError(f"{where}: lacks {name!r}; a deviation has case, metric and reason")
     deviation = Deviation(**table)
-    metrics = [name for name, metric in METRICS.items() if metric.gated] + [WHOLE_CASE]
-    if deviation.metric not in metrics:
-        raise UsageError(f"{where}: {unknown_name('gated metric', deviation.metric, metrics)}")
     if not set(deviation.case) & set("*?["):
-        try:
-            CaseId.parse(deviation.case)
-        except UsageError as error:
-            raise UsageError(f"{where}: {error}") from error
+        with below("case"):
+            _check_case(deviation.case, where)
     return deviation
+
+
+def _check_case(case: str, where: str) -> None:
+    try:
+        CaseId.parse(case)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error

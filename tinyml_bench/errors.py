@@ -27,6 +27,10 @@ class ModelFileError(TinymlError):
     """A ``.tflite`` file is not one, is truncated, or cannot be run here."""
 
 
+class WorkloadError(TinymlError):
+    """Code of a user's, that builds a model or gives samples, failed; the message says where."""
+
+
 class BaselineError(TinymlError):
     """A baseline file cannot be read or written; the message names file and line."""
 

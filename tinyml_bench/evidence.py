@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tinyml_bench.contrasts import Contrast
 from tinyml_bench.paired import Discordance
 from tinyml_bench.records import Provenance
 
@@ -22,10 +23,10 @@ FIELD_WORDS = {
 _SIDES = {
     "accuracy": ("were right and are wrong now", "were wrong and are right now"),
     "accuracy_drop": (
-        "stand worse against tf than they did",
-        "stand better against tf than they did",
+        "stand worse against the reference than they did",
+        "stand better against the reference than they did",
     ),
-    "agreement": ("agreed with tf and do no longer", "did not agree with tf and do now"),
+    "agreement": ("agreed with the reference and do no longer", "did not agree with it and do now"),
 }
 
 
@@ -35,6 +36,14 @@ def images(metric: str, pairs: Discordance) -> Iterator[str]:
     yield (
         f"of {pairs.samples:,} images {len(pairs.lost)} {lost}, {len(pairs.won)} {won} "
         f"({chance(pairs.p)})"
+    )
+
+
+def contributions(found: Contrast) -> Iterator[str]:
+    """Say of how many samples a workload's own metric is worse, and how sure it is of all."""
+    yield (
+        f"of {found.samples:,} samples {len(found.lost)} contribute worse to {found.quality.name}, "
+        f"{len(found.won)} better ({chance(found.p)})"
     )
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tinyml_bench import machine
+from tinyml_bench.cases import has_file
 from tinyml_bench.datasets import DATASETS
+from tinyml_bench.datasets.split import Array, Inputs
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.files import write_atomically
 from tinyml_bench.flatfile import ModelFile, read_model
@@ -28,7 +27,6 @@ from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.c_source import first_line
 from tinyml_bench.targets.firmware import Notes, Vector
 from tinyml_bench.tflite import Runtime
-from tinyml_bench.variants import VARIANTS
 
 if TYPE_CHECKING:
     from tinyml_bench.measure import Workbench
@@ -136,7 +134,7 @@ def _case(name: str, suite: Suite) -> CaseId:
         hint = f"; did you mean {near[0]!r}?" if near else "; expected <dataset>-<model>-<variant>."
         raise UsageError(f"unknown case {name!r}{hint} `tinyml-bench list` shows what there is")
     case = known[name]
-    if VARIANTS[case.variant].is_reference:
+    if not has_file(case):
         others = [
             text for text, one in known.items() if one.workload == case.workload and one != case
         ]
@@ -149,7 +147,7 @@ def _case(name: str, suite: Suite) -> CaseId:
 
 def _export(order: Order, case: CaseId, paths: Mapping[str, Path], workbench: Workbench) -> str:
     content = _content(case, workbench)
-    measured, reason = _run_on_micro(content, workbench.first_image(case), workbench)
+    measured, reason = _run_on_micro(content, workbench.first_sample(case), workbench)
     version = measured.micro.version if measured else ""
     vector: Vector | None = None
     lines: tuple[str, ...] = ()
@@ -179,11 +177,13 @@ def _content(case: CaseId, workbench: Workbench) -> bytes:
 
 
 def _run_on_micro(
-    content: bytes, image: NDArray[np.uint8], workbench: Workbench
+    content: bytes, image: Inputs, workbench: Workbench
 ) -> tuple[MicroRun | None, str]:
     """Return what the microcontroller runtime did, and why it did not run, if so."""
     if absent := micro.missing_extra():
         return None, absent
+    if isinstance(image, tuple):
+        return None, f"it is run with one input only, and the model has {len(image)}"
     try:
         done = workbench.executor.submit(micro.run, content, image[None]).result()
     except Exception as error:  # noqa: BLE001 - it dies in native code: that is said in the files
@@ -191,8 +191,18 @@ def _run_on_micro(
     return done, done.micro.problem
 
 
+def _image(case: CaseId, workbench: Workbench) -> Array:
+    sample = workbench.first_sample(case)
+    if isinstance(sample, tuple):
+        raise UsageError(
+            f"{case} has {len(sample)} inputs, and a test vector has one; "
+            f"`tinyml-bench export {case} --to tflite` writes the file alone"
+        )
+    return sample
+
+
 def _vector(case: CaseId, content: bytes, workbench: Workbench) -> Vector:
-    image = workbench.first_image(case)
+    image = _image(case, workbench)
     said = []
     for kernels in _KERNELS:
         runtime = Runtime(kernels=kernels)

@@ -6,7 +6,7 @@ Pure arithmetic on what was measured, with stated allowances for all that is not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,8 @@ class Need:
     Parameters
     ----------
     what : str
-        ``"flash"``, ``"RAM"``, ``"RAM in one piece"`` or ``"cycles"``.
+        ``"flash"``, ``"RAM"``, ``"RAM in one piece"``, ``"cycles"``, ``"model file"`` or
+        ``"arena"``.
     parts : tuple of (str, int)
         What it is the sum of, with a word for the first.
     available : int
@@ -182,20 +183,33 @@ def within(facts: Mapping[str, float], budget: Budget, deployment: Deployment | 
     >>> within(facts, Budget(ram_bytes=66_383)).sentence()
     'does not fit the budget: RAM 1 byte short (arena 50,000 + 16,384 of 66,383)'
     """
-    flash, ram = budget.flash_bytes, budget.ram_bytes
-    size = _whole(facts, "size_bytes") if flash is not None else None
-    arena = _whole(facts, "arena_bytes") if ram is not None else None
-    cycles = _whole(facts, "npu_cycles") if budget.cycles is not None else None
-    needs = _memory_needs(size, "arena", arena, Board("", flash or 0, ram or 0))
-    unknown = ""
-    if cycles is not None and budget.cycles is not None:
-        needs = (*needs, Need("cycles", (("estimated", cycles),), budget.cycles))
-    elif budget.cycles is not None:
+    of_size = budget.flash_bytes is not None or budget.model_bytes is not None
+    of_arena = budget.ram_bytes is not None or budget.arena_bytes is not None
+    size = _whole(facts, "size_bytes") if of_size else 0
+    arena = _whole(facts, "arena_bytes") if of_arena else 0
+    cycles = _whole(facts, "npu_cycles") if budget.cycles is not None else 0
+    needs = tuple(_budget_needs(budget, size, arena, cycles))
+    unknown = _unknown(size, arena)
+    if cycles is None and not unknown:
         unknown = "no cycles were estimated, as Vela does for integer models"
-    unknown = _unknown(size if flash is not None else 0, arena if ram is not None else 0) or unknown
     # That a model does not run concerns the memory it would take, not cycles of an NPU.
-    micro = deployment.micro if deployment is not None and ram is not None else None
+    micro = deployment.micro if deployment is not None and of_arena else None
     return _fit("the budget", needs, micro, unknown)
+
+
+def _budget_needs(
+    budget: Budget, size: int | None, arena: int | None, cycles: int | None
+) -> Iterator[Need]:
+    limits = (
+        ("flash", "model", size, FLASH_OVERHEAD_BYTES, budget.flash_bytes),
+        ("RAM", "arena", arena, RAM_OVERHEAD_BYTES, budget.ram_bytes),
+        ("model file", "", size, 0, budget.model_bytes),
+        ("arena", "", arena, 0, budget.arena_bytes),
+        ("cycles", "estimated", cycles, 0, budget.cycles),
+    )
+    for what, word, value, overhead, limit in limits:
+        if value is not None and limit is not None:
+            yield Need(what, ((word, value), *((("", overhead),) if overhead else ())), limit)
 
 
 def _memory_needs(size: int | None, word: str, arena: int | None, board: Board) -> tuple[Need, ...]:

@@ -24,7 +24,14 @@ IDENTIFIER: Final = b"TFL3"
 # Root offset, identifier, and the smallest table: nothing shorter can be a model.
 _SMALLEST_BYTES: Final = 16
 _CUSTOM: Final = 32
+_BUILTIN_CODE_FIELD: Final = 10  # its place in an operator code's table of offsets
 _WORK_PER_BYTE: Final = 8
+# Beyond what the largest language models have: reading takes seconds at most.
+_MOST_ENTRIES: Final = 16_000_000
+_MOST_TABLES: Final = 200_000
+_BYTES_OF_TABLE: Final = 8  # at least: its own offset, and the one in the vector that it is in
+_MOST_SIDES: Final = 64  # NumPy has no arrays of more
+_MOST_REPEATS: Final = 64
 # Data is longer than 2 GiB only outside the flatbuffer proper; offsets 0 and 1 mean "none".
 _FIRST_EXTERNAL_OFFSET: Final = 2
 
@@ -56,6 +63,10 @@ class TensorFact:
         Size of those stored values; 0 for a tensor that is computed.
     is_sparse : bool
         Only the values that are not zero are stored.
+    shape_signature : tuple of int
+        The shape with -1 for what the model leaves open; empty where it leaves nothing open.
+    is_variable : bool
+        It is a state, kept from one inference to the next unless it is reset.
     """
 
     name: str
@@ -67,6 +78,8 @@ class TensorFact:
     buffer: int = 0
     size_bytes: int = 0
     is_sparse: bool = False
+    shape_signature: tuple[int, ...] = ()
+    is_variable: bool = False
 
     @property
     def is_per_channel(self) -> bool:
@@ -82,6 +95,9 @@ class TensorFact:
     def is_float(self) -> bool:
         """Whether its values are floating-point numbers."""
         return "float" in self.dtype
+
+
+_Tensors = tuple[TensorFact, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,22 @@ class Subgraph:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """A function of a model: names for what goes in and comes out.
+
+    Parameters
+    ----------
+    name : str
+    inputs, outputs : tuple of (str, int)
+        Name, and index of the tensor in its subgraph; not checked to exist.
+    """
+
+    name: str
+    inputs: tuple[tuple[str, int], ...] = ()
+    outputs: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """All facts of one ``.tflite`` file.
 
@@ -146,6 +178,8 @@ class ModelFile:
         Size of each buffer; tensors may share one.
     metadata : tuple of (str, int)
         Name and buffer index of each entry.
+    signatures : tuple of Signature
+        The functions that can be called; empty in older files.
     """
 
     source: str
@@ -155,6 +189,7 @@ class ModelFile:
     subgraphs: tuple[Subgraph, ...]
     buffer_bytes: tuple[int, ...]
     metadata: tuple[tuple[str, int], ...] = ()
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def main(self) -> Subgraph:
@@ -207,16 +242,17 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
 
 
 class _Reader:
-    """Reads one file; `budget` bounds the work that a hostile one can cause.
+    """Reads one file; `budget` and `tables` bound the work that a hostile one can cause.
 
     Were nothing shared, all entries together would be fewer than the file's bytes. Some writers
-    share equal strings and vectors, so several times as many are allowed.
+    share equal strings and vectors, so several times as many are allowed; nobody shares tables.
     """
 
     def __init__(self, content: bytes, source: str) -> None:
         self.content = content
         self.source = source
-        self.budget = _WORK_PER_BYTE * len(content)
+        self.budget = min(_WORK_PER_BYTE * len(content), _MOST_ENTRIES)
+        self.tables = min(len(content) // _BYTES_OF_TABLE, _MOST_TABLES)
 
     def model(self) -> ModelFile:
         self._check_kind()
@@ -273,7 +309,18 @@ class _Reader:
                 (self._text(entry.Name()), self._within(entry.Buffer(), sizes, "a metadata buffer"))
                 for entry in self._tables(model, "Metadata")
             ),
+            signatures=tuple(self._signature(one) for one in self._tables(model, "SignatureDefs")),
         )
+
+    def _signature(self, signature: Any) -> Signature:
+        ends = (
+            tuple(
+                (self._text(one.Name()), int(one.TensorIndex()))
+                for one in self._tables(signature, name)
+            )
+            for name in ("Inputs", "Outputs")
+        )
+        return Signature(self._text(signature.SignatureKey()), *ends)
 
     def _subgraph(
         self, graph: Any, codes: list[tuple[str, int]], sizes: tuple[int, ...]
@@ -282,8 +329,8 @@ class _Reader:
         return Subgraph(
             name=self._text(graph.Name()),
             tensors=tensors,
-            inputs=tuple(tensors[i] for i in self._indices(graph, "Inputs", tensors)),
-            outputs=tuple(tensors[i] for i in self._indices(graph, "Outputs", tensors)),
+            inputs=self._ends(graph, "Inputs", tensors),
+            outputs=self._ends(graph, "Outputs", tensors),
             operators=tuple(
                 self._operator(operator, codes, tensors)
                 for operator in self._tables(graph, "Operators")
@@ -295,13 +342,21 @@ class _Reader:
         buffer = self._within(tensor.Buffer(), sizes, "a tensor's buffer")
         fact = TensorFact(
             name=self._text(tensor.Name()),
-            shape=tuple(self._vector(tensor, "Shape").tolist()),
+            shape=self._shape(tensor),
             dtype=_type_names().get(tensor.Type(), f"type {tensor.Type()}"),
             buffer=buffer,
             size_bytes=sizes[buffer],
             is_sparse=tensor.Sparsity() is not None,
+            shape_signature=tuple(self._vector(tensor, "ShapeSignature").tolist()),
+            is_variable=bool(tensor.IsVariable()),
         )
         return fact if quantization is None else self._quantized(fact, quantization)
+
+    def _shape(self, tensor: Any) -> tuple[int, ...]:
+        sides = self._vector(tensor, "Shape")
+        if len(sides) > _MOST_SIDES:
+            raise self._damaged(f"a tensor has {len(sides)} sides")
+        return tuple(sides.tolist())
 
     def _quantized(self, fact: TensorFact, quantization: Any) -> TensorFact:
         scales = self._vector(quantization, "Scale")
@@ -329,7 +384,7 @@ class _Reader:
         )
 
     def _operator_name(self, code: Any) -> tuple[str, int]:
-        number, version = int(code.BuiltinCode()), int(code.Version())
+        number, version = _builtin_code(code), int(code.Version())
         if number == _CUSTOM:
             return f"custom {self._text(code.CustomCode()) or '(unnamed)'}", version
         return _builtin_names().get(number, f"builtin {number}"), version
@@ -341,6 +396,12 @@ class _Reader:
         if offset + size > len(self.content):
             raise self._damaged(f"a buffer needs bytes {offset} to {offset + size}")
         return size
+
+    def _ends(self, graph: Any, name: str, tensors: tuple[TensorFact, ...]) -> _Tensors:
+        indices = self._indices(graph, name, tensors)
+        if len(indices) > len(set(indices)) + _MOST_REPEATS:
+            raise self._damaged(f"its {name.lower()} name the same tensors over and over")
+        return tuple(tensors[index] for index in indices)
 
     def _indices(
         self, owner: Any, name: str, tensors: tuple[TensorFact, ...], *, optional: bool = False
@@ -360,7 +421,9 @@ class _Reader:
     def _tables(self, owner: Any, name: str) -> Iterator[Any]:
         """Yield the tables of a vector; each takes an offset of four bytes at least."""
         length = getattr(owner, f"{name}Length")()
-        self._spend(length)
+        self.tables -= length
+        if self.tables < 0:
+            raise self._damaged("its vectors have more entries than the file has room for")
         for position in range(length):
             yield getattr(owner, name)(position)
 
@@ -383,6 +446,19 @@ class _Reader:
         self.budget -= entries
         if self.budget < 0:
             raise self._damaged("its vectors have more entries than the file has room for")
+
+
+def _builtin_code(code: Any) -> int:
+    """Return the larger of two fields, as TensorFlow Lite does: a file may have either alone.
+
+    The package's own method looks at the newer one for numbers above 127 only.
+    """
+    from flatbuffers.number_types import Int32Flags
+
+    table = code._tab
+    offset = table.Offset(_BUILTIN_CODE_FIELD)
+    newer = int(table.Get(Int32Flags, offset + table.Pos)) if offset else 0
+    return max(newer, int(code.DeprecatedBuiltinCode()))
 
 
 @cache

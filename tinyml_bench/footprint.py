@@ -86,6 +86,7 @@ def _peak(graph: Subgraph, number: int) -> Peak:
 def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
     """Return from which to which operator each activation exists, by its index."""
     constant = _constant(graph)
+    fed, given = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
     births: dict[int, int] = {}
     deaths: dict[int, int] = {}
     computed = {
@@ -93,7 +94,7 @@ def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
     }
     for step, operator in enumerate(graph.operators):
         for index in operator.inputs:
-            if index in computed or _is_input(graph, index):
+            if index in computed or (index >= 0 and id(graph.tensors[index]) in fed):
                 births.setdefault(index, 0)
                 deaths[index] = step
         for index in operator.outputs:
@@ -101,7 +102,7 @@ def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
                 births.setdefault(index, step)
                 deaths.setdefault(index, step)
     for index in births:
-        if any(graph.tensors[index] is tensor for tensor in graph.outputs):
+        if id(graph.tensors[index]) in given:
             deaths[index] = len(graph.operators)
     return births, deaths
 
@@ -114,10 +115,6 @@ def _constant(graph: Subgraph) -> set[int]:
         if all(index in known or index in constant for index in operator.inputs):
             constant |= set(operator.outputs)
     return constant
-
-
-def _is_input(graph: Subgraph, index: int) -> bool:
-    return any(graph.tensors[index] is tensor for tensor in graph.inputs)
 
 
 def _size(graph: Subgraph, index: int) -> int:

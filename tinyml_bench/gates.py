@@ -7,23 +7,36 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from tinyml_bench import deployment_gate, findings, paired, soundness, stats
+from tinyml_bench.contrasts import PAIRED, Contrast, samples_needed, standing
 from tinyml_bench.errors import UsageError
-from tinyml_bench.evidence import across, changes, differing, images
+from tinyml_bench.evidence import across, changes, contributions, differing, images
 from tinyml_bench.findings import unused
-from tinyml_bench.metrics import METRICS, Metric
-from tinyml_bench.policy import Policy
+from tinyml_bench.metrics import FIXED, METRICS, Metric, quality_of
+from tinyml_bench.policy import Policy, Tolerance
+from tinyml_bench.prefixes import at_prefix
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 from tinyml_bench.registry import unknown_name
 from tinyml_bench.truth_gate import judge_structure
 
-__all__ = ["GATED", "Reference", "at_prefix", "judge", "unused"]
+__all__ = [
+    "GATED",
+    "PAIRED",
+    "QUALITY",
+    "Reference",
+    "at_prefix",
+    "judge",
+    "quality_metrics",
+    "unused",
+]
 
-GATED = tuple(name for name, metric in METRICS.items() if metric.gated)
+QUALITY = "quality"
+"""Stands for a workload's own metrics, each with its gap: see :func:`quality_metrics`."""
 
-# Compared image by image; what they say needs evidence as well as effect.
-PAIRED = ("accuracy", "accuracy_drop", "agreement")
+GATED = (*(name for name, metric in FIXED.items() if metric.gated), QUALITY)
+"""All that a case is judged by."""
 
 _ON_A_PREFIX = "of fewer images than stored it is told by tf's baseline, and there is none"
+_NO_VALUE = "of fewer samples than stored the baseline has no value of it"
 _ALL_IMAGES_ONLY = "probabilities are not stored, so it is known of all stored images together only"
 
 
@@ -69,8 +82,8 @@ def judge(
         ``None`` where none is stored.
     policy : Policy
     metrics : iterable of str
-        Names of gated metrics; those that the case has no figure for by its nature (the
-        reference's size reduction) give no finding.
+        Names of gated metrics, or :data:`QUALITY`; those that the case has no figure for by its
+        nature (the reference's size reduction) give no finding.
     reference : Reference or None
         The reference variant, needed for the evidence on drop and agreement, and where fewer images
         were evaluated than stored.
@@ -85,7 +98,8 @@ def judge(
     UsageError
         One of `metrics` is not gated; the message lists those that are.
     """
-    gated = [_gated(name) for name in metrics]
+    gated = _named(metrics, measurement, baseline)
+    policy = policy.of(measurement.case)
     reference = reference or Reference()
     if measurement.crash is not None:
         return [findings.crashed(measurement)]
@@ -99,9 +113,7 @@ def judge(
     made = []
     for metric in gated:
         if metric.name in baseline.facts and metric.name not in comparable.facts:
-            drift = metric.name == "confidence_drift"
-            reason = _ALL_IMAGES_ONLY if drift else _ON_A_PREFIX
-            made.append(_incomparable(metric, subject, reason))
+            made.append(_incomparable(metric, subject, _why_not_of_a_prefix(metric)))
         else:
             made += _judge_metric(metric, subject)
     if any(metric.about_answers for metric in gated):
@@ -110,38 +122,45 @@ def judge(
     return list(dict.fromkeys(made))  # figures of one part share what cannot be said of any
 
 
-def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
-    """Restate the baseline's facts for the images that `measurement` evaluated.
+def _why_not_of_a_prefix(metric: Metric) -> str:
+    if metric.name == "confidence_drift":
+        return _ALL_IMAGES_ONLY
+    quality = quality_of(metric.name)
+    return _NO_VALUE if quality and metric.name == quality.name else _ON_A_PREFIX
 
-    The evaluation order is fixed, so the first n images of a stored evaluation are the n images of
-    a smaller run. A run of more images than stored is returned as it is: it is incomparable.
+
+def quality_metrics(measurement: Measurement, baseline: Baseline | None = None) -> tuple[str, ...]:
+    """Name the workload's own metrics that are judged of a case, and their gaps to the reference.
+
+    Those of `accuracy`, which have names of their own, are not among them. What only `baseline`
+    holds is, or a metric that a workload no longer names would never be missed.
     """
-    predictions = measurement.predictions
-    if predictions is None or predictions.samples >= baseline.predictions.samples:
-        return baseline
-    mine = baseline.predictions.prefix(predictions.samples)
-    facts = {**baseline.facts, "accuracy": mine.accuracy}
-    if "balanced_accuracy" in facts:
-        facts["balanced_accuracy"] = mine.balanced_accuracy
-    for name in ("accuracy_drop", "agreement", "confidence_drift"):
-        facts.pop(name, None)
-    if reference is not None and _covers(reference, baseline, mine.samples):
-        theirs = reference.predictions.prefix(mine.samples)
-        if "accuracy_drop" in baseline.facts:
-            facts["accuracy_drop"] = theirs.accuracy - mine.accuracy
-            facts["agreement"] = mine.agreement(theirs)
-    return replace(baseline, facts=facts, predictions=mine)
+    stored = baseline.outcomes if baseline else {}
+    known = {*measurement.facts, *measurement.absent, *(baseline.facts if baseline else ())}
+    own = dict.fromkeys([*measurement.outcomes, *stored])
+    return tuple(name for one in own for name in (one, f"{one}_gap") if name in known)
 
 
-def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
-    same_images = reference.provenance.dataset_sha256 == baseline.provenance.dataset_sha256
-    return same_images and reference.predictions.samples >= samples
+def _named(
+    names: Iterable[str], measurement: Measurement, baseline: Baseline | None
+) -> list[Metric]:
+    """Look metrics up, each once."""
+    own = quality_metrics(measurement, baseline)
+    told = [one for name in names for one in (own if name == QUALITY else (name,))]
+    return [_stranger(name) if name in own else _gated(name) for name in dict.fromkeys(told)]
+
+
+def _stranger(name: str) -> Metric:
+    """Return a metric of which a file tells; it may be registered no longer."""
+    unregistered = Metric(name, "not registered", "higher", ".6g", needs_same=("dataset_sha256",))
+    return METRICS.get(name, unregistered)
 
 
 def _gated(name: str) -> Metric:
-    if name not in GATED:
-        raise UsageError(unknown_name("gated metric", name, list(GATED)))
-    return METRICS[name]
+    if name in METRICS and METRICS[name].gated:
+        return METRICS[name]
+    known = [name for name, metric in METRICS.items() if metric.gated]
+    raise UsageError(unknown_name("gated metric", name, [*known, QUALITY]))
 
 
 def _needing_no_baseline(
@@ -198,14 +217,14 @@ def _judge_figure(metric: Metric, subject: _Subject) -> Finding | None:
 
 
 def _compare(metric: Metric, subject: _Subject, old: float, new: float) -> Finding:
-    tolerance = subject.policy.tolerances[metric.name]
-    limit = tolerance.limit(old, metric.better)
+    tolerance = subject.policy.tolerance(metric.name)
+    limit, notable = _bounds(metric, tolerance, subject, old)
     reason = _why_incomparable(metric, subject)
     worse = not _at_least_as_good(new, limit, metric.better)
     # Another processor excuses a slow figure; other images do not excuse a wrong one.
     if reason and not (worse and metric.about_answers):
         return _incomparable(metric, subject, reason)
-    gained = not _at_least_as_good(tolerance.gain(old, metric.better), new, metric.better)
+    gained = not _at_least_as_good(notable, new, metric.better)
     verdict = Verdict.IMPROVED if gained else Verdict.MATCHED
     doubt = ""
     if worse:
@@ -227,20 +246,31 @@ def _compare(metric: Metric, subject: _Subject, old: float, new: float) -> Findi
     )
 
 
+def _bounds(
+    metric: Metric, tolerance: Tolerance, subject: _Subject, old: float
+) -> tuple[float, float]:
+    """Return the worst value that passes, and that beyond which a gain is worth a word."""
+    quality = quality_of(metric.name)
+    if quality is None or metric.name != quality.gap:
+        return tolerance.limit(old, metric.better), tolerance.gain(old, metric.better)
+    # A gap is next to nothing, so a share of it would be: it is one of the figure itself.
+    basis = subject.baseline.facts.get(quality.name, 0.0)
+    allowed = abs(tolerance.limit(basis, "lower") - basis)
+    return round(old + allowed, 9), round(old - allowed, 9)
+
+
 def _doubt(metric: Metric, subject: _Subject, limit: float) -> str:
     """Say what keeps an effect from being a regression; empty where the evidence is there."""
     alpha = subject.policy.alpha
-    if metric.name in PAIRED:
-        pairs = _discordance(metric, subject)
-        if pairs is None or pairs.p <= alpha:
-            return ""
-        return f"p = {pairs.p:.2g}, level {alpha:.2g}; {_images_needed(pairs, alpha)}"
+    found = _standing(metric, subject)
+    if found is not None:
+        return "" if found.p <= alpha else f"{_level(found.p, alpha)}; {_needed(found, alpha)}"
     if metric.name == "balanced_accuracy":
         new, old = subject.measurement.predictions, subject.baseline.predictions
-        if new is None or new.samples != old.samples:
+        if new is None or old is None or new.samples != old.samples:
             return ""
         p = paired.balanced_p(paired.recall_losses(old, new))
-        return "" if p <= alpha else f"p = {p:.2g}, level {alpha:.2g}"
+        return "" if p <= alpha else _level(p, alpha)
     if metric.name == "latency_ratio":
         low = subject.measurement.facts.get("latency_ratio_low")
         if low is not None and low <= limit:
@@ -248,38 +278,48 @@ def _doubt(metric: Metric, subject: _Subject, limit: float) -> str:
     return ""
 
 
-def _images_needed(pairs: paired.Discordance, alpha: float) -> str:
-    lost, won = len(pairs.lost), len(pairs.won)
-    if lost <= won:
+def _level(p: float, alpha: float) -> str:
+    return f"p = {p:.2g}, level {alpha:.2g}"
+
+
+def _needed(found: Contrast | paired.Discordance, alpha: float) -> str:
+    if isinstance(found, Contrast):
+        needed, what = samples_needed(found, alpha), "samples"
+    else:
+        needed, what = _images_needed(found, alpha), "images"
+    if needed is None:
         return "nothing was lost on balance"
-    needed = stats.images_to_settle(lost, won, pairs.samples, alpha)
     about = "more than" if needed >= stats.MOST_IMAGES else "about"
-    return f"{about} {needed:,} images would settle it"
+    return f"{about} {needed:,} {what} would settle it"
 
 
-def _discordance(metric: Metric, subject: _Subject) -> paired.Discordance | None:
-    new, old = subject.measurement.predictions, subject.baseline.predictions
-    if metric.name not in PAIRED or new is None or new.samples != old.samples:
-        return None
-    reference, now = subject.reference.baseline, subject.reference.measurement
-    return paired.discordance(
+def _images_needed(pairs: paired.Discordance, alpha: float) -> int | None:
+    lost, won = len(pairs.lost), len(pairs.won)
+    return stats.images_to_settle(lost, won, pairs.samples, alpha) if lost > won else None
+
+
+def _standing(metric: Metric, subject: _Subject) -> Contrast | paired.Discordance | None:
+    reference = subject.reference
+    return standing(
         metric.name,
-        old,
-        new,
-        reference.predictions if reference else None,
-        now.predictions if now else None,
+        subject.baseline,
+        subject.measurement,
+        reference.baseline,
+        reference.measurement,
     )
 
 
 def _lost(metric: Metric, subject: _Subject) -> tuple[int, ...]:
-    pairs = None if _why_incomparable(metric, subject) else _discordance(metric, subject)
-    return () if pairs is None else tuple(int(position) for position in pairs.lost)
+    found = None if _why_incomparable(metric, subject) else _standing(metric, subject)
+    return () if found is None else found.worst()
 
 
 def _evidence(metric: Metric, subject: _Subject) -> Iterable[str]:
-    pairs = None if _why_incomparable(metric, subject) else _discordance(metric, subject)
-    if pairs is not None:
-        yield from images(metric.name, pairs)
+    found = None if _why_incomparable(metric, subject) else _standing(metric, subject)
+    if isinstance(found, Contrast):
+        yield from contributions(found)
+    elif found is not None:
+        yield from images(metric.name, found)
     yield from deployment_gate.evidence(metric.name, subject.measurement, subject.baseline)
     if subject.measurement.provenance is not None:
         yield from changes(subject.baseline.provenance, subject.measurement.provenance)
@@ -298,9 +338,9 @@ def _why_incomparable(metric: Metric, subject: _Subject) -> str:
     for name in metric.needs_same:
         if getattr(here, name) != getattr(subject.baseline.provenance, name):
             return differing(name, subject.baseline.provenance, here)
-    stored, new = subject.baseline.predictions.samples, subject.measurement.predictions
-    if metric.about_answers and new is not None and new.samples > stored:
-        return f"the baseline holds {stored} images, fewer than the {new.samples} evaluated"
+    stored, new = subject.baseline.samples, subject.measurement.samples
+    if metric.about_answers and new > stored:
+        return f"the baseline holds {stored} images, fewer than the {new} evaluated"
     return ""
 
 

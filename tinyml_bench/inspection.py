@@ -290,7 +290,7 @@ def _table(rows: Iterable[Sequence[str]], headers: Sequence[str], right: Iterabl
     """
     from tabulate import tabulate
 
-    listed = [[_one_line(cell) for cell in row] for row in rows]
+    listed = [[_shorten(cell, WIDTH) for cell in row] for row in rows]
     if not listed:
         return ""
     numbers = frozenset(right)
@@ -331,9 +331,8 @@ def _shorten(text: str, width: int) -> str:
     >>> _shorten("model/conv2d/Conv2D;kernel", 16)
     'model...;kernel'
     """
-    text = _one_line(text)
     if len(text) <= width:
-        return text
+        return _one_line(text)
     head = max(0, (width - 3) // 2 - 1)
     tail = max(0, width - 3 - head)
-    return f"{text[:head]}...{text[len(text) - tail :]}"[:width]
+    return _one_line(f"{text[:head]}...{text[len(text) - tail :]}")[:width]

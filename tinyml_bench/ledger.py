@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tinyml_bench import baselines, updating
@@ -31,19 +31,24 @@ def diff(run: Run, project: Project, width: int) -> str:
     """
     suite = Suite(project, Options())
     measured = {measurement.case: measurement for measurement in run.measurements}
-    policy = replace(project.policy, tests=suite.paired_tests())
+    policy = replace(project.policy, tests=suite.paired_tests(), rules=suite.rules())
     findings = [
         finding
         for case in measured
         for finding in updating.judge(suite.folder, case, measured, policy)
     ]
-    rows = [_difference(finding) for finding in findings if _differs(finding)]
+    rows = differences(findings)
     alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"
     told = "\n".join([alike, *across_runtimes(findings)])
     if not rows:
         return told
-    headings = ("case", "metric", "old", "new", "verdict")
+    headings = ("case", "metric", "old", "new", "limit", "verdict")
     return f"{rows_of_text(headings, rows, width)}\n\n{told}"
+
+
+def differences(findings: Iterable[Finding]) -> list[_Row]:
+    """Return a row a figure that is not as it was: case, metric, old, new, limit, verdict."""
+    return [_difference(finding) for finding in findings if _differs(finding)]
 
 
 def verify(project: Project) -> str:
@@ -122,7 +127,7 @@ def _difference(finding: Finding) -> _Row:
     name = finding.metric
     return (
         finding.case, name, _shown(name, finding.baseline), _shown(name, finding.current),
-        str(finding.verdict),
+        _shown(name, finding.limit), str(finding.verdict),
     )  # fmt: skip
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyml_bench import baselines
+from tinyml_bench.cases import cases_of, without
 from tinyml_bench.datasets import DATASETS, Dataset, Source
 from tinyml_bench.errors import UsageError
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
-from tinyml_bench.suite import cases_of
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, Workload
 
@@ -64,7 +64,7 @@ def _hints(workload: Workload) -> list[str]:
         hints.append(f"{workload.dataset} is missing: tinyml-bench data fetch {workload.dataset}")
     if _checkpoint(workload) == "missing":
         hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
-    return hints
+    return hints + without(str(workload))
 
 
 def _dataset(workload: Workload) -> str:

@@ -1,93 +1,36 @@
-"""Measuring: from a case id to a measurement, through worker processes and a cache.
-
-Every step that may crash or hang runs in an executor; what it gives is kept by content, so that
-the same bytes are not converted, nor the same evaluation made, twice.
-"""
+"""Measuring: from a case id to a measurement, through worker processes and a cache."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tinyml_bench import machine, structure, tasks
+from tinyml_bench import cases, machine, structure, tasks
 from tinyml_bench.anatomy import Structure
-from tinyml_bench.cache import Cache, key
-from tinyml_bench.conversion import gzip_size
-from tinyml_bench.datasets import DATASETS, Split
-from tinyml_bench.deployment import Deployment
+from tinyml_bench.cache import Cache
+from tinyml_bench.datasets import DATASETS
+from tinyml_bench.datasets.split import Inputs
 from tinyml_bench.divergence import mean_divergence
 from tinyml_bench.errors import CacheError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.isolation import failure
-from tinyml_bench.records import (
-    KERAS,
-    TIMED_AGAINST,
-    CaseId,
-    Crash,
-    Measurement,
-    Provenance,
-)
-from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey
-from tinyml_bench.tasks import Description, Images, Shard
-from tinyml_bench.tflite import Runtime
-from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS, Recipe
+from tinyml_bench.quality import QUALITIES
+from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
+from tinyml_bench.runtimes import Runtime
+from tinyml_bench.steps import ModelFile, Steps
+from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
 from tinyml_bench.workloads import WORKLOADS, Workload
 
-# Small enough that two workers finish together, large enough that the call costs nothing.
-_SHARD_IMAGES = 1000
+# Seen of TensorFlow 2.21, which ends so when it calibrates what Keras 3 made of these layers.
+_OF_RECURRENT = (
+    "the converter dies so of an LSTM or GRU of Keras 3: build the network with tf_keras, or leave "
+    "the variant out; float32, float16 and dynamic range (optimize_for_size) convert"
+)
 
-_REFERENCE_RUNTIME = f"{KERAS} {machine.cores()} threads"
-
-
-class Once:
-    """Computes each thing once, however many threads ask for it at the same time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._futures: dict[Any, Future[Any]] = {}
-
-    def get(self, name: Any, make: Callable[[], Any]) -> Any:
-        """Return what `make` gave for `name`; whoever asks first makes it, the others wait."""
-        with self._lock:
-            future = self._futures.get(name)
-            mine = future is None
-            if future is None:
-                future = self._futures[name] = Future()
-        if mine:
-            try:
-                future.set_result(make())
-            except BaseException as error:  # noqa: BLE001 - handed to every thread that waits
-                future.set_exception(error)
-        return future.result()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A converted model on disk.
-
-    Parameters
-    ----------
-    path : Path
-    sha256 : str
-    size_bytes, gzip_bytes : int
-    """
-
-    path: Path
-    sha256: str
-    size_bytes: int
-    gzip_bytes: int
+_OF_CLASSES = ("accuracy_drop", "agreement", "confidence_drift")
 
 
 class Workbench:
@@ -100,18 +43,21 @@ class Workbench:
     cache : Cache
     runtime : Runtime
     samples : int or None
-        Evaluate the first so many test images; ``None`` for all.
+        Evaluate the first so many test samples; ``None`` for as many as `samples_of` says.
     plan : Plan or None
         What of a device is looked at; ``None`` for nothing.
+    samples_of : callable or None
+        From a workload to how many of its test samples to evaluate, ``None`` for all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all but the first two have a usual value
         self,
         executor: Executor,
         cache: Cache,
         runtime: Runtime | None = None,
         samples: int | None = None,
         plan: Plan | None = None,
+        samples_of: Callable[[Workload], int | None] | None = None,
     ) -> None:
         if samples is not None and samples < 1:
             raise UsageError(f"{samples} samples were asked for; expected at least 1")
@@ -120,7 +66,13 @@ class Workbench:
         self.runtime = runtime or Runtime()
         self.samples = samples
         self.survey = Survey(executor, cache, self.runtime, plan or Plan())
-        self._once = Once()
+        self._steps = Steps(
+            executor,
+            cache,
+            self.runtime,
+            lambda workload: samples or (samples_of(workload) if samples_of else None),
+        )
+        self._once = self._steps.once
 
     def measure_all(self, cases: Iterable[CaseId]) -> Iterator[tuple[CaseId, BaseException | None]]:
         """Measure `cases` side by side; yields each as it is done, with the error it ended in.
@@ -146,14 +98,15 @@ class Workbench:
         ------
         DataMissingError, DataCorruptError, CheckpointError
             The case cannot run here; the message says what would enable it.
+        UsageError, ModelFileError
+            Samples do not fit the model, or it cannot be loaded.
         """
         measurement: Measurement = self._once.get(("case", case), lambda: self._measure(case))
         return measurement
 
     def model_file(self, case: CaseId) -> ModelFile:
-        """Return the converted model of a case that is not the reference, converted once."""
-        made: ModelFile = self._once.get(("model", case), lambda: self._convert(case))
-        return made
+        """Return the ``.tflite`` file of a case that has one, made once."""
+        return self._steps.model_file(case)
 
     def workload(self, case: CaseId) -> Workload:
         """Return the workload that `case` belongs to."""
@@ -165,16 +118,16 @@ class Workbench:
         Parameters
         ----------
         positions : tuple of int
-            Test images on which it fails.
+            Test samples on which it fails.
         """
         workload = self.workload(case)
 
         def ask() -> tuple[str, tuple[str, ...]]:
-            sibling = self.model_file(replace(case, variant=SIBLING)).path
-            told: tuple[str, tuple[str, ...]] = self._run(
+            sibling = self.model_file(replace(case, variant=workload.sibling)).path
+            told: tuple[str, tuple[str, ...]] = self._steps.run(
                 tasks.diagnose,
-                workload,
-                _images(workload),
+                self._steps.workload(case),
+                self._steps.images(case),
                 sibling,
                 self.model_file(case).path,
                 positions,
@@ -201,58 +154,79 @@ class Workbench:
         return operators[most.maker].place or operators[most.maker].name, (line,)
 
     def image_name(self, case: CaseId, position: int) -> str:
-        """Return the dataset's own name of a test image, and its true class."""
-        split = self._test_split(case)
-        label = DATASETS[case.dataset].class_names[int(split.labels[position])]
-        return f"{split.ids[position]} ({label})"
+        """Return the dataset's own name of a test sample, and its true class or value if short."""
+        split = self._steps.test_split(case)
+        label = split.labels[position]
+        names = DATASETS[case.dataset].class_names
+        if names and not label.ndim:
+            return f"{split.ids[position]} ({names[int(label)]})"
+        return f"{split.ids[position]} ({label:.6g})" if not label.ndim else split.ids[position]
 
-    def first_image(self, case: CaseId) -> NDArray[np.uint8]:
-        """Return one test image, ``(h, w, c) uint8``, to time an inference with."""
-        image: NDArray[np.uint8] = self._test_split(case).images[0]
-        return image
+    def first_sample(self, case: CaseId) -> Inputs:
+        """Return one test sample, ``(h, w, c) uint8`` say, to time an inference with.
+
+        It is a tuple where the model has several inputs, in the order of the case's own.
+        """
+        split = self._steps.test_split(case).prefix(1)
+        if len(split.inputs) == 1:
+            sample: Inputs = split.images[0]
+            return sample
+        return tuple(one[0] for one in self._steps.arranged(case, split))
 
     # -- one case ---------------------------------------------------------------------------------
 
     def _measure(self, case: CaseId) -> Measurement:
-        description = self._description(case)
+        self._steps.description(case)
         phase = "conversion"
-        made_of, deployment = None, None
+        made_of, found = None, None
+        recipe = cases.recipe_of(case)
         try:
-            sizes = self._sizes(case, description)
-            if not VARIANTS[case.variant].is_reference:
+            sizes = self._sizes(case)
+            if cases.has_file(case):
                 made_of, inside = self._inside(case)
-                deployment, on_device = self._on_device(case, made_of)
-                sizes |= inside | on_device
+                found = self._on_device(case, made_of)
+                sizes |= inside | dict(found.facts)
             phase = "evaluation"
-            evaluation = self._evaluation(case, description)
+            evaluation = self._steps.evaluation(case)
+            figures = _figures(evaluation)
+            compared, absent = self._comparisons(case, evaluation, figures)
         except CacheError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a converter or a kernel comes up with
-            return Measurement(case, crash=Crash(phase, *failure(error)))
-        compared, absent = self._comparisons(case, evaluation, description)
-        if made_of is not None:
-            absent |= self.survey.plan.absent
+            return Measurement(case, crash=self._crash(case, phase, error))
         return Measurement(
             case=case,
-            provenance=self._provenance(case, description, evaluation),
-            facts=compared | sizes | evaluation.costs(),
+            provenance=self._provenance(case, evaluation),
+            facts=figures | compared | sizes | evaluation.costs(),
             predictions=evaluation.predictions,
-            absent=absent,
+            absent=absent | (dict(found.absent) if found else {}),
             cached=evaluation.cached,
             structure=made_of,
-            claim=VARIANTS[case.variant].claims,
-            deployment=deployment,
+            claim=recipe.claims,
+            deployment=found.deployment if found else None,
+            outcomes=evaluation.outcomes,
         )
 
-    def _on_device(
-        self, case: CaseId, made_of: Structure
-    ) -> tuple[Deployment | None, dict[str, float]]:
+    def _crash(self, case: CaseId, phase: str, error: Exception) -> Crash:
+        cause, lines = failure(error)
+        recipe = cases.recipe_of(case)
+        of_converter = phase == "conversion" and recipe.calibrated and not recipe.quantizer
+        if of_converter and "SIGSEGV" in cause:
+            lines = (_OF_RECURRENT, *lines)
+        return Crash(phase, cause, lines)
+
+    def _on_device(self, case: CaseId, made_of: Structure) -> Surveyed:
         """Return what a device would meet, nothing of it where nothing is looked at."""
-        if self.survey.plan.is_empty:
-            return None, {}
-        images = self._test_split(case).images[:MOST_IMAGES]
-        found = self.survey.of(self.model_file(case).path.read_bytes(), images, made_of)
-        return found.deployment, dict(found.facts)
+        plan = self.survey.plan
+        if plan.is_empty:
+            return Surveyed(None, {}, plan.absent)
+        split = self._steps.test_split(case)
+        if len(split.inputs) > 1:
+            reason = f"devices are looked at with one input only, and there are {len(split.inputs)}"
+            return Surveyed(None, {}, Plan.without(reason).absent)
+        content = self.model_file(case).path.read_bytes()
+        found = self.survey.of(content, split.images[:MOST_IMAGES], made_of)
+        return replace(found, absent=plan.absent)
 
     def _inside(self, case: CaseId) -> tuple[Structure, dict[str, float]]:
         model = read_model(self.model_file(case).path)
@@ -262,181 +236,93 @@ class Workbench:
             "activation_bytes": activation_bytes(model),
         }
 
-    def _provenance(
-        self, case: CaseId, description: Description, evaluation: Evaluation
-    ) -> Provenance:
-        reference = VARIANTS[case.variant].is_reference
+    def _provenance(self, case: CaseId, evaluation: Evaluation) -> Provenance:
+        description = self._steps.description(case)
         return Provenance(
             toolchain=machine.toolchain(),
-            runtime=self._reference_runtime() if reference else str(self.runtime),
+            runtime=self._runtime_of(case),
             cpu=machine.cpu(),
             dataset_sha256=description.test_sha256,
             checkpoint_sha256=description.checkpoint_sha256,
-            model_sha256=(
-                description.network_sha256 if reference else self.model_file(case).sha256
-            ),
+            model_sha256=self._steps.model_sha256(case),
             scores_sha256=evaluation.scores_sha256,
         )
 
-    def _reference_runtime(self) -> str:
-        """Name Keras, and the sibling's runtime where the ratio to it means something else."""
-        usual = self.runtime == Runtime()
-        return _REFERENCE_RUNTIME + ("" if usual else f"{TIMED_AGAINST}{self.runtime}")
+    def _runtime_of(self, case: CaseId) -> str:
+        """Name what ran a case, and for Keras what its ratio refers to where that is unusual."""
+        ran = self._steps.runtime_of(case)
+        if cases.has_file(case) or self._steps.runtime == Runtime():
+            return ran
+        return f"{ran}{TIMED_AGAINST}{self._steps.runtime}"
 
     def _comparisons(
-        self, case: CaseId, evaluation: Evaluation, description: Description
+        self, case: CaseId, evaluation: Evaluation, figures: dict[str, float]
     ) -> tuple[dict[str, float], dict[str, str]]:
-        """Put the predictions in relation to the reference's."""
-        mine = evaluation.predictions
-        facts = {
-            "accuracy": mine.accuracy,
-            "balanced_accuracy": round(mine.balanced_accuracy, 9),
-        }
-        if case.variant == REFERENCE:
-            return facts, {}
-        reference = replace(case, variant=REFERENCE)
+        """Put the answers in relation to the reference's."""
+        workload = self.workload(case)
+        if case.variant == workload.reference:
+            return {}, {}
+        reference = replace(case, variant=workload.reference)
+        gaps = [QUALITIES[name] for name in workload.metrics if name != "accuracy"]
         try:
-            other = self._evaluation(reference, description)
+            other = self._steps.evaluation(reference)
+            theirs = _figures(other)
         except Exception as error:  # noqa: BLE001 - its own row says what happened to it
             reason = f"{reference} could not be evaluated ({failure(error)[0]})"
-            return facts, dict.fromkeys(("accuracy_drop", "agreement", "confidence_drift"), reason)
-        theirs = other.predictions
-        facts["accuracy_drop"] = round(theirs.accuracy - mine.accuracy, 9)
-        facts["agreement"] = mine.agreement(theirs)
-        drift = mean_divergence(other.scores, evaluation.scores)
-        return facts | {"confidence_drift": round(drift, 6)}, {}
-
-    def _sizes(self, case: CaseId, description: Description) -> dict[str, float]:
-        if VARIANTS[case.variant].is_reference:
-            return {
-                "size_bytes": description.keras_bytes,
-                "gzip_bytes": description.keras_gzip_bytes,
-            }
-        mine = self.model_file(case)
-        sizes: dict[str, float] = {
-            "size_bytes": mine.size_bytes,
-            "gzip_bytes": mine.gzip_bytes,
-            "size_reduction_keras": _saved(mine.size_bytes, description.keras_bytes),
-            "size_reduction_keras_optimizer": _saved(
-                mine.size_bytes, description.keras_optimizer_bytes
-            ),
+            classes = _OF_CLASSES if evaluation.predictions else ()
+            return {}, dict.fromkeys((*classes, *(one.gap for one in gaps)), reason)
+        facts = {
+            # Adding 0 makes a zero of -0.
+            one.gap: round(one.sign * (figures[one.name] - theirs[one.name]), 9) + 0.0
+            for one in gaps
         }
+        return facts | _of_classes(evaluation, other), {}
+
+    def _sizes(self, case: CaseId) -> dict[str, float]:
+        description = self._steps.description(case)
+        keras, with_optimizer = description.keras_bytes, description.keras_optimizer_bytes
+        if not cases.has_file(case):
+            known = {"size_bytes": keras, "gzip_bytes": description.keras_gzip_bytes}
+            return {name: size for name, size in known.items() if size is not None}
+        mine = self.model_file(case)
+        sizes: dict[str, float] = {"size_bytes": mine.size_bytes, "gzip_bytes": mine.gzip_bytes}
+        if keras is not None and with_optimizer is not None:
+            sizes["size_reduction_keras"] = _saved(mine.size_bytes, keras)
+            sizes["size_reduction_keras_optimizer"] = _saved(mine.size_bytes, with_optimizer)
         try:
-            sibling = self.model_file(replace(case, variant=SIBLING))
+            sibling = self.model_file(replace(case, variant=self.workload(case).sibling))
         except Exception:  # noqa: BLE001 - its own row says what happened to it
             return sizes
         return sizes | {"size_reduction": _saved(mine.size_bytes, sibling.size_bytes)}
 
-    # -- steps, each made once --------------------------------------------------------------------
 
-    def _description(self, case: CaseId) -> Description:
-        workload = self.workload(case)
-        described: Description = self._once.get(
-            ("description", str(workload)),
-            lambda: self._run(tasks.describe, workload, _images(workload)),
-        )
-        return described
+def _figures(evaluation: Evaluation) -> dict[str, float]:
+    """Return how good the answers are."""
+    facts: dict[str, float] = {}
+    if evaluation.predictions is not None:
+        facts["accuracy"] = evaluation.predictions.accuracy
+        facts["balanced_accuracy"] = round(evaluation.predictions.balanced_accuracy, 9)
+    own = {name: QUALITIES[name].value(one) for name, one in evaluation.outcomes.items()}
+    return facts | own
 
-    def _convert(self, case: CaseId) -> ModelFile:
-        workload, recipe = self.workload(case), VARIANTS[case.variant]
-        images = _images(workload)
-        name = _conversion_name(recipe, self._description(case))
-        path = self.cache.get("models", name, ".tflite") if name else None
-        if path is None:
-            content = self._run(tasks.convert, workload, images, recipe)
-            path = self.cache.put(
-                "models", name or key(once=os.urandom(16).hex()), ".tflite", content
+
+def _of_classes(mine: Evaluation, theirs: Evaluation) -> dict[str, float]:
+    """Compare what two models of classes answer; nothing where they are none."""
+    if mine.predictions is None or theirs.predictions is None:
+        return {}
+    facts = {
+        "accuracy_drop": round(theirs.predictions.accuracy - mine.predictions.accuracy, 9),
+        "agreement": mine.predictions.agreement(theirs.predictions),
+    }
+    if mine.scores is not None and theirs.scores is not None:
+        classes, expected = mine.scores.shape[1], theirs.scores.shape[1]
+        if classes != expected:
+            raise ModelFileError(
+                f"the model tells {classes} classes apart and the reference {expected}; "
+                f"expected files of one network"
             )
-        content = path.read_bytes()
-        return ModelFile(
-            path, hashlib.sha256(content).hexdigest(), len(content), gzip_size(content)
-        )
-
-    def _evaluation(self, case: CaseId, description: Description) -> Evaluation:
-        made: Evaluation = self._once.get(
-            ("evaluation", case), lambda: self._evaluate(case, description)
-        )
-        return made
-
-    def _evaluate(self, case: CaseId, description: Description) -> Evaluation:
-        reference = VARIANTS[case.variant].is_reference
-        model = description.network_sha256 if reference else self.model_file(case).sha256
-        samples = min(self.samples or description.test_samples, description.test_samples)
-        name = key(
-            model=model,
-            runtime=_REFERENCE_RUNTIME if reference else str(self.runtime),
-            toolchain=machine.toolchain(),
-            cpu=machine.cpu(),
-            dataset=description.test_sha256,
-            samples=samples,
-        )
-        labels = self._test_split(case).labels[:samples]
-        if (recalled := self._recalled(name, labels)) is not None:
-            return recalled
-        evaluation = Evaluation.from_shards(list(self._shards(case, samples)), labels)
-        costs, scores = evaluation.store()
-        self.cache.put("scores", name, ".npy", scores)
-        self.cache.put_json("evaluations", name, costs)
-        return evaluation
-
-    def _recalled(self, name: str, labels: NDArray[Any]) -> Evaluation | None:
-        costs = self.cache.get_json("evaluations", name)
-        scores = self.cache.get("scores", name, ".npy")
-        if costs is None or scores is None:
-            return None
-        # An entry that another version wrote is made anew.
-        with contextlib.suppress(ValueError, KeyError, TypeError, ModelFileError):
-            return Evaluation.recall(costs, scores.read_bytes(), labels)
-        return None
-
-    def _shards(self, case: CaseId, samples: int) -> Iterator[Shard]:
-        workload = self.workload(case)
-        images = _images(workload)
-        stretches = [
-            (first, min(first + _SHARD_IMAGES, samples))
-            for first in range(0, samples, _SHARD_IMAGES)
-        ]
-        if VARIANTS[case.variant].is_reference:
-            calls: list[tuple[Any, ...]] = [
-                (tasks.evaluate_reference, workload, images, stretch) for stretch in stretches
-            ]
-        else:
-            path = self.model_file(case).path
-            calls = [(tasks.evaluate, path, images, stretch, self.runtime) for stretch in stretches]
-        futures = [self.executor.submit(*call) for call in calls]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:  # after a crash the others would only crash again
-                future.cancel()
-
-    def _test_split(self, case: CaseId) -> Split:
-        split: Split = self._once.get(
-            ("test split", case.workload), lambda: _images(self.workload(case)).load("test")
-        )
-        return split
-
-    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self.executor.submit(function, *arguments).result()
-
-
-def _images(workload: Workload) -> Images:
-    return Images(DATASETS[workload.dataset], workload.input_size)
-
-
-def _conversion_name(recipe: Recipe, description: Description) -> str | None:
-    """Name all that a conversion depends on; ``None`` where that cannot be told."""
-    content = recipe.content()
-    if content is None:
-        return None
-    calibration = description.calibration_sha256 if recipe.calibrated else "none"
-    return key(
-        network=description.network_sha256,
-        recipe=content,
-        calibration=calibration,
-        toolchain=machine.toolchain(),
-    )
+        facts["confidence_drift"] = round(mean_divergence(theirs.scores, mine.scores), 6)
+    return facts
 
 
 def _saved(size: int, basis: int) -> float:

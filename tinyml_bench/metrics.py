@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.quality import QUALITIES, Quality
 from tinyml_bench.registry import unknown_name
 
 
@@ -29,6 +32,8 @@ class Metric:
         Two runs of the same thing differ, so an update keeps a stored value that still matches.
     needs_same : tuple of str
         Fields of the provenance that must be equal for a comparison to mean anything.
+    unit : str
+        Of a workload's own metric; empty where it has none, and where the name tells it.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Metric:
     stored: bool = True
     noisy: bool = False
     needs_same: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def about_answers(self) -> bool:
@@ -66,6 +72,9 @@ _ALL = (
            ".4f", stored=False, needs_same=("dataset_sha256",)),
     Metric("collapse", "accuracy, to be above that of one constant answer", "higher", ".4f",
            stored=False),
+    Metric("distinct_outputs",
+           "number of outputs that differ from each other, of a model without classes", "higher",
+           ".0f", gated=False, stored=False),
     Metric("confidence_drift",
            "mean Kullback-Leibler divergence from the class probabilities of tf, in nats", "lower",
            ".4f", needs_same=("dataset_sha256",)),
@@ -128,7 +137,58 @@ _ALL = (
            "lower", ".0f", gated=False, stored=False, noisy=True),
 )  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+FIXED: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""What the suite measures of every case; the other metrics are a workload's own."""
+
+_GAP = "_gap"
+
+
+class _Metrics(Mapping[str, Metric]):
+    """The fixed metrics, then two of each registered quality: its figure and its gap."""
+
+    def __getitem__(self, name: str) -> Metric:
+        if name in FIXED:
+            return FIXED[name]
+        stem = name.removesuffix(_GAP)
+        # The fixed ones have an apparatus of their own, such as `accuracy_drop`.
+        if stem not in QUALITIES or stem == "accuracy":
+            raise KeyError(name)
+        return (_figure if stem == name else _gap)(QUALITIES[stem])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from FIXED
+        for name in QUALITIES:
+            yield from (own for own in (name, name + _GAP) if own not in FIXED and own in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+METRICS: Mapping[str, Metric] = _Metrics()
+
+
+@functools.cache
+def _figure(quality: Quality) -> Metric:
+    return Metric(
+        quality.name,
+        quality.meaning,
+        quality.better,
+        quality.form,
+        needs_same=("dataset_sha256",),
+        unit=quality.unit,
+    )
+
+
+@functools.cache
+def _gap(quality: Quality) -> Metric:
+    return Metric(
+        quality.gap,
+        f"by how much {quality.name} is worse than the reference's in the same run",
+        "lower",
+        quality.form,
+        needs_same=("dataset_sha256",),
+        unit=quality.unit,
+    )
 
 
 def metric(name: str) -> Metric:
@@ -142,3 +202,10 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         raise UsageError(unknown_name("metric", name, list(METRICS)))
     return METRICS[name]
+
+
+def quality_of(name: str) -> Quality | None:
+    """Return the quality that `name`, its figure or its gap, belongs to; ``None`` of others."""
+    stem = name.removesuffix(_GAP)
+    known = stem in QUALITIES and stem != "accuracy" and name in METRICS
+    return QUALITIES[stem] if known else None

@@ -34,6 +34,10 @@ class Discordance:
         """One-sided exact p-value of "the new ones are worse"; see :func:`stats.mcnemar_p`."""
         return stats.mcnemar_p(len(self.lost), len(self.won))
 
+    def worst(self) -> tuple[int, ...]:
+        """Positions of all images that tell against the new ones."""
+        return tuple(self.lost.tolist())
+
 
 @dataclass(frozen=True, slots=True)
 class RecallLoss:

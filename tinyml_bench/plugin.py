@@ -6,7 +6,9 @@ whatever is heavier lies behind :func:`_hooks`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +17,17 @@ if TYPE_CHECKING:
 
 _FIXTURE = "tinyml_case"
 _HOOKS = "tinyml_bench_session"
+_CHECKS = "tinyml_bench.checks"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the suite."""
     group = parser.getgroup("tinyml", "tinyml-bench: gates for compressed models")
+    group.addoption(
+        "--tinyml",
+        action="store_true",
+        help="run the suite's own tests of every registered case, beside those of the repository",
+    )
     group.addoption(
         "--baseline-update-new", action="store_true", help="store baselines that are missing"
     )
@@ -80,9 +88,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tinyml-runtime",
         choices=("tf", "litert"),
-        default="tf",
         help="interpreter that evaluates and times the converted models: TensorFlow's own, or that "
-        "of ai-edge-litert (default: tf)",
+        "of ai-edge-litert (default: tf where TensorFlow is installed, else litert)",
     )
     group.addoption(
         "--tinyml-kernels",
@@ -141,6 +148,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _hooks(metafunc.config).parametrize(metafunc)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Collect the suite's own tests after those of the repository."""
+    report = yield
+    if isinstance(collector, pytest.Session) and collector.config.option.tinyml:
+        from tinyml_bench import collection
+
+        report.result.append(collection.node(collector))
+    return report
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: Any) -> list[Any] | None:
+    """Leave out those of the suite's tests that this project, or this run, has no use for."""
+    if not isinstance(obj, FunctionType) or obj.__module__ != _CHECKS:
+        return None
+    return None if _hooks(collector.config).concerns(obj) else []
+
+
 @pytest.fixture
 def tinyml_case(request: pytest.FixtureRequest) -> CaseUnderTest:
     """One case: a model on a dataset in a variant, measured and ready to be judged."""
@@ -152,11 +179,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Listener(config))
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own lets no other one run
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse a wrong option in one line, before anything is collected."""
     option = session.config.option
-    chosen = option.tinyml_runtime != "tf" or option.tinyml_threads != 1
-    if option.tinyml_board or option.tinyml_against or chosen:
+    # A worker of pytest-xdist that ends cannot say why: what is wrong is found before it starts.
+    spread = getattr(option, "numprocesses", None) and _has_settings(session.config)
+    chosen = option.tinyml_runtime or option.tinyml_threads != 1
+    if option.tinyml_board or option.tinyml_against or chosen or spread:
         _hooks(session.config)
 
 
@@ -170,6 +200,11 @@ class _Listener:
         found = getattr(report, "tinyml", None)
         if found is not None:
             _hooks(self.config).collect(found)
+
+
+def _has_settings(config: pytest.Config) -> bool:
+    path = config.rootpath / "pyproject.toml"
+    return path.is_file() and "tinyml_bench" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _hooks(config: pytest.Config) -> SessionHooks:

@@ -6,13 +6,16 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml_bench.boards import Board, Budget
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import METRICS
-from tinyml_bench.records import Verdict
+from tinyml_bench.metrics import METRICS, quality_of
+from tinyml_bench.records import CaseId, Verdict
 from tinyml_bench.registry import unknown_name
+
+if TYPE_CHECKING:
+    from tinyml_bench.rules import Rule
 
 _PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*%\s*")
 
@@ -118,6 +121,20 @@ _DEFAULTS = {
     "budget": Tolerance(),
 }
 
+# Of a workload's own metrics. In figures from 0 to 1 it is what accuracy and balanced accuracy may
+# lose; of amounts, whose unit nobody knows here, a share.
+_OWN = {
+    "macro_f1": Tolerance(absolute=0.01),
+    "roc_auc": Tolerance(absolute=0.005),
+    "anomaly_auc": Tolerance(absolute=0.005),
+    "mse": Tolerance(relative=0.05),
+    "mae": Tolerance(relative=0.02),
+    "r2": Tolerance(absolute=0.005),
+    "iou": Tolerance(absolute=0.005),
+}
+_OF_TOP_K = Tolerance(absolute=0.005)
+_OF_A_USERS = Tolerance(relative=0.02)
+
 # The first two say little elsewhere; the others need an extra that not everybody installs.
 _MAY_BE_INCOMPARABLE = frozenset({
     "latency_ratio", "confidence_drift", "arena_bytes", "micro", "npu", "npu_cycles",
@@ -132,7 +149,8 @@ class Policy:
     Parameters
     ----------
     tolerances : mapping of str to Tolerance
-        One for every gated metric.
+        One for every gated metric of the suite, and those of a workload's own that a project sets;
+        ask :meth:`tolerance` for any.
     may_be_incomparable : frozenset of str
         Metrics without which a run may still pass; they are reported as ``incomparable``.
     family_alpha : float
@@ -148,6 +166,8 @@ class Policy:
         What fitted on it has to fit on it still; ``None`` where none was asked for.
     budget : Budget or None
         What every case has to keep within, whatever its baseline; ``None`` where there is none.
+    rules : tuple of Rule
+        What is said of single workloads and cases; see :meth:`of`.
     """
 
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(_DEFAULTS))
@@ -157,11 +177,45 @@ class Policy:
     inconclusive_fails: bool = False
     board: Board | None = None
     budget: Budget | None = None
+    rules: tuple[Rule, ...] = ()
 
     @property
     def alpha(self) -> float:
         """Level of one paired test."""
         return self.family_alpha / self.tests
+
+    def tolerance(self, name: str) -> Tolerance:
+        """Return how much worse the gated metric `name` may get.
+
+        A gap to the reference may grow by as much as the figure itself may fall.
+
+        Raises
+        ------
+        UsageError
+            There is no such metric.
+        """
+        if name in self.tolerances:
+            return self.tolerances[name]
+        quality = quality_of(name)
+        if quality is None:
+            raise UsageError(unknown_name("gated metric", name, gated()))
+        if name == quality.gap:
+            return self.tolerance(quality.name)
+        return _OWN.get(name, _OF_TOP_K if quality.test == "mcnemar" else _OF_A_USERS)
+
+    def of(self, case: CaseId) -> Policy:
+        """Return what holds for one case: its rules applied, the more specific ones last."""
+        chosen = sorted((one for one in self.rules if one.applies(case)), key=lambda one: one.rank)
+        if not chosen:
+            return self
+        given = {name: one for rule in chosen for name, one in rule.tolerances.items()}
+        tolerances = {
+            name: replace(one, notable=self.tolerance(name).notable) for name, one in given.items()
+        }
+        budget = self.budget
+        for rule in chosen:
+            budget = rule.budget.over(budget) if rule.budget else budget
+        return replace(self, tolerances={**self.tolerances, **tolerances}, budget=budget, rules=())
 
     def fails(self, verdict: Verdict) -> bool:
         """Tell whether a comparison that came to `verdict` fails the build."""
@@ -177,14 +231,18 @@ class Policy:
         UsageError
             An unknown metric (the message names the nearest known one) or a malformed value.
         """
-        known = [name for name, metric in METRICS.items() if metric.gated]
         for name in table:
-            if name not in known:
+            if name not in METRICS or not METRICS[name].gated:
                 raise UsageError(
-                    "[tool.tinyml_bench.tolerances]: " + unknown_name("gated metric", name, known)
+                    "[tool.tinyml_bench.tolerances]: " + unknown_name("gated metric", name, gated())
                 )
         parsed = {
-            name: replace(Tolerance.parse(name, value), notable=self.tolerances[name].notable)
+            name: replace(Tolerance.parse(name, value), notable=self.tolerance(name).notable)
             for name, value in table.items()
         }
         return replace(self, tolerances={**self.tolerances, **parsed})
+
+
+def gated() -> list[str]:
+    """Name every metric that is compared with a baseline, those of registered qualities too."""
+    return [name for name, metric in METRICS.items() if metric.gated]

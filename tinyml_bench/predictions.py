@@ -114,11 +114,11 @@ def unpack(text: str, samples: int) -> NDArray[np.uint16]:
     ValueError
         `text` is damaged or does not hold `samples` values.
     """
-    raw = _inflate(text, 2 * samples)
+    raw = inflate(text, 2 * samples)
     return np.frombuffer(raw, dtype="<u2").astype(np.uint16)
 
 
-def _inflate(text: str, expected_bytes: int) -> bytes:
+def inflate(text: str, expected_bytes: int) -> bytes:
     """Decode and decompress, bounded so that a hostile file cannot fill the memory."""
     stream = zlib.decompressobj()
     try:

@@ -12,10 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
+
+Outcomes = Mapping[str, NDArray[np.float32]]
+"""Metric name to what each sample contributes, ``(n, k)``, in evaluation order."""
 
 _PART = re.compile(r"[a-z0-9][a-z0-9_]*")
 
@@ -173,7 +179,8 @@ class Measurement:
     facts : mapping of str to float
         Metric name (see :mod:`tinyml_bench.metrics`) to value.
     predictions : Predictions or None
-        Label per test image, in evaluation order.
+        Label per test image, in evaluation order; ``None`` where "accuracy" is not among the
+        workload's metrics.
     absent : mapping of str to str
         Metric name to the reason why there is no figure, such as ``"timing is disabled"``.
     crash : Crash or None
@@ -186,6 +193,8 @@ class Measurement:
         where it claims nothing.
     deployment : Deployment or None
         What a device would meet; ``None`` where nothing of it was asked for.
+    outcomes : mapping of str to ndarray, (n, k) float32
+        Name of each metric of the workload but "accuracy" to what the samples contribute to it.
     """
 
     case: CaseId
@@ -198,6 +207,12 @@ class Measurement:
     structure: Structure | None = None
     claim: str = ""
     deployment: Deployment | None = None
+    outcomes: Outcomes = field(default_factory=dict, compare=False)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that were evaluated; 0 where none were."""
+        return _samples(self.predictions, self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,15 +227,23 @@ class Baseline:
         What the converted file was made of; ``None`` for the reference.
     deployment : Deployment or None
         What a device met; ``None`` where it was not measured.
+    predictions, outcomes
+        As in :class:`Measurement`; at least one of them holds something.
     """
 
     case: CaseId
     provenance: Provenance
     facts: Mapping[str, float]
-    predictions: Predictions
+    predictions: Predictions | None = None
     source: str = ""
     structure: Structure | None = None
     deployment: Deployment | None = None
+    outcomes: Outcomes = field(default_factory=dict, compare=False)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that were evaluated."""
+        return _samples(self.predictions, self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,3 +309,9 @@ class Run:
     created: str
     measurements: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
+
+
+def _samples(predictions: Predictions | None, outcomes: Outcomes) -> int:
+    if predictions is not None:
+        return predictions.samples
+    return len(next(iter(outcomes.values()), ()))

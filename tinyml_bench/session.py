@@ -12,30 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import baselines, counting, deviations, gates, report, runs
-from tinyml_bench.command_line import is_filtered, options_of, request_of
+from tinyml_bench import baselines, checks, counting, deviations, gates, report, rulebook, runs
+from tinyml_bench.cases import has_file, without
+from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
 from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError
 from tinyml_bench.progress import Progress
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
-from tinyml_bench.suite import Suite
+from tinyml_bench.suite import JUDGED, Suite
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
-from tinyml_bench.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 # pytest's own status 1 means that a test failed; this one that nothing is known.
 _UNUSABLE = 2
-
-_JUDGED = {
-    Verdict.MATCHED,
-    Verdict.REGRESSED,
-    Verdict.IMPROVED,
-    Verdict.INCONCLUSIVE,
-    Verdict.NONDETERMINISTIC,
-}
 
 _FINDINGS = pytest.StashKey[list[Finding]]()
 _CASE = pytest.StashKey[CaseId]()
@@ -77,9 +69,10 @@ class CaseUnderTest:
             problem = f"{self.case}: {error}"
         if problem:  # outside of the handler, or pytest shows the error twice
             pytest.fail(problem, pytrace=False)
-        findings = deviations.excused(findings, self._suite.project.deviations)
+        findings = deviations.excused(findings, self._suite.deviations())
         findings = [self._excused(finding) for finding in findings]
         self._item.stash.setdefault(_FINDINGS, []).extend(findings)
+        self._note(findings)
         if failing := [finding for finding in findings if finding.fails]:
             pytest.fail(report.failure(failing), pytrace=False)
 
@@ -102,17 +95,24 @@ class CaseUnderTest:
         """
         if not self._suite.options.instructions:
             pytest.skip(f"instructions are counted with {counting.OPTION} only")
-        if VARIANTS[self.case.variant].is_reference:
+        if not has_file(self.case):
             pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
         counting.count_case(self._suite, self.case)
 
+    def _note(self, findings: list[Finding]) -> None:
+        """Give the test's report, and so JUnit's, what it judged and what came of it."""
+        told = [("case", str(self.case))]
+        told += [(f"verdict of {finding.metric}", str(finding.verdict)) for finding in findings]
+        self._item.user_properties += [one for one in told if one not in self._item.user_properties]
+
     def _excused(self, finding: Finding) -> Finding:
         """Let pass what this run was asked to store; what could not be had cannot be."""
+        advice = as_started(self._item.config, finding.advice)
         request = request_of(self._item.config)
         asked_for = finding.metric in (counting.METRIC, "budget")
         lacking = finding.verdict is Verdict.INCOMPARABLE and finding.current is None
         settled = request.settles(finding) and not (asked_for and lacking)
-        return replace(finding, fails=finding.fails and not settled)
+        return replace(finding, fails=finding.fails and not settled, advice=advice)
 
 
 class SessionHooks:
@@ -141,15 +141,27 @@ class SessionHooks:
         self._models: dict[CaseId, Path] = {}
         self._findings: list[Finding] = []
         self._use = Use()
+        self._refused = ""
+        self._unmet: list[Finding] = []
         self._update = Outcome()
         self._run: Run | None = None
         self._problems: list[str] = []
 
     # -- called by the plugin ---------------------------------------------------------------------
 
-    def parametrize(self, metafunc: pytest.Metafunc) -> None:
-        """Give the test one run for each registered case."""
+    def concerns(self, check: object) -> bool:
+        """Tell whether one of the suite's tests is of a case here, or there is no case."""
+        kind = getattr(check, "tinyml_kind", "")
+        if kind == checks.COUNTING:
+            return bool(self.suite.options.instructions)
         cases = self.suite.chosen(" ".join(self._asked()))
+        return not cases or any(self.suite.concerns(kind, case) for case in cases)
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Give the test one run for each registered case that it is of."""
+        kind = getattr(metafunc.function, "tinyml_kind", "")
+        chosen = self.suite.chosen(" ".join(self._asked()))
+        cases = [case for case in chosen if self.suite.concerns(kind, case)]
         # A group keeps the cases of a workload on one worker under `--dist loadgroup`.
         marks = [_group(metafunc.config, case) for case in cases]
         parameters = [
@@ -162,15 +174,20 @@ class SessionHooks:
         """Measure the case of a test, or skip it where it cannot run here."""
         case: CaseId = request.param
         item = request.node
+        if self._refused:
+            pytest.fail(f"tinyml-bench: {self._refused}", pytrace=False)
         item.stash[_CASE] = case
+        problem, skips = "", False
         try:
             self.suite.measurement(case)
-        except (DataMissingError, CheckpointError) as error:
-            if self._asked_for_by_name(case):
-                pytest.fail(f"{case}: {error}", pytrace=False)
-            pytest.skip(f"{case} cannot run here: {error}")
         except TinymlError as error:
-            pytest.fail(f"{case}: {error}", pytrace=False)
+            lacking = isinstance(error, DataMissingError | CheckpointError)
+            skips = lacking and not self._must_run(case)
+            problem = f"{case} cannot run here: {error}" if skips else f"{case}: {error}"
+        if skips:  # outside of the handler, or pytest shows the error with all its causes
+            pytest.skip(problem)
+        if problem:
+            pytest.fail(problem, pytrace=False)
         return CaseUnderTest(case, self.suite, item)
 
     def collect(self, found: dict[str, Any]) -> None:
@@ -187,6 +204,18 @@ class SessionHooks:
         self._findings += findings
 
     # -- pytest's hooks ---------------------------------------------------------------------------
+
+    def pytest_collection_finish(self) -> None:
+        """Refuse rules that are of nothing registered, once all is; before anything is measured."""
+        problem = ""
+        try:
+            rulebook.check(self.project, complete=self._is_whole())
+        except TinymlError as error:
+            problem = str(error)
+        if problem and _is_xdist_worker(self.config):
+            self._refused = problem  # who ends here cannot say why; its tests can
+        elif problem:
+            pytest.exit(f"tinyml-bench: {problem}", returncode=_UNUSABLE)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -228,16 +257,16 @@ class SessionHooks:
         terminal = terminalreporter._tw
         terminal.line()
         terminal.sep("=", "tinyml-bench")
-        terminal.line(
-            report.summary(
-                self._run,
-                width=terminal.fullwidth,
-                colour=terminal.hasmarkup,
-                paper=self.config.option.tinyml_paper,
-                shelf=report.Shelf(self.suite.board, self.project.boards),
-            )
+        told = report.summary(
+            self._run,
+            width=terminal.fullwidth,
+            colour=terminal.hasmarkup,
+            paper=self.config.option.tinyml_paper,
+            shelf=report.Shelf(self.suite.board, self.project.boards),
         )
-        for line in [*self._deviating(), *_update_lines(self._update), *self._problems]:
+        terminal.line(as_started(self.config, told))
+        told_after = (*self._left_out(), *self._deviating(), *_update_lines(self._update))
+        for line in (*told_after, *self._problems):
             terminal.line(line)
 
     # -- steps ------------------------------------------------------------------------------------
@@ -274,29 +303,46 @@ class SessionHooks:
     def _model(self, measured: Measurement) -> str:
         """Return where the converted model of a case is, if it is to be kept and there is one."""
         keep = self.config.option.tinyml_keep_models and measured.crash is None
-        if not keep or VARIANTS[measured.case.variant].is_reference:
+        if not keep or not has_file(measured.case):
             return ""
         return str(self.suite.workbench.model_file(measured.case).path)
 
     def _settle(self, session: pytest.Session) -> None:
         """Update the baselines, then look for what the run had no use for."""
-        known = self.project.deviations
-        found = Found(self._measurements, self._findings, self.project.policy, known)
+        known, rules = self.suite.deviations(), self.suite.rules()
+        policy = replace(self.project.policy, rules=rules)
+        found = Found(self._measurements, self._findings, policy, known)
         self._update = update_all(self.suite.folder, found, self.request)
         self._problems += [f"ERROR: {problem}" for problem in self._update.problems]
         refused = self._update.refused
         self._findings = [still_failing(finding, refused) for finding in self._findings]
-        complete = not (self._use.filtered or is_filtered(self.config) or _was_cut_short(session))
+        complete = self._is_whole() and not _was_cut_short(session)
         cases = {str(case) for case in self.suite.cases()}
         self._findings += deviations.gone(known, self._findings, cases, complete=complete)
         if complete:
             stored = baselines.stored_cases(self.suite.folder)
-            chosen = {str(case) for case in self.suite.chosen(" ".join(self._asked()))}
+            chosen = self.suite.chosen(" ".join(self._asked()))
             self._findings += self.suite.unused_baselines()
-            self._findings += self._use.unused(stored, chosen)
+            self._findings += self._use.unused(stored, {str(case) for case in chosen})
+            self._unmet = rulebook.unmet(rules, self._unstored(chosen), self._findings)
+            self._findings += self._unmet
+
+    def _unstored(self, cases: list[CaseId]) -> list[CaseId]:
+        """Return the cases whose first baseline is not of this run, as nothing is judged then."""
+        created = {change.path for change in self._update.changes if change.created}
+        folder = self.suite.folder
+        return [case for case in cases if baselines.path_of(folder, case) not in created]
+
+    def _is_whole(self) -> bool:
+        return not (self._use.filtered or is_filtered(self.config))
+
+    def _left_out(self) -> list[str]:
+        """Say which of the usual variants the measured workloads lack, and why."""
+        measured = {case.workload for case in self._measurements}
+        return [line for name in sorted(measured) for line in without(name)]
 
     def _deviating(self) -> list[str]:
-        known = self.project.deviations
+        known = self.suite.deviations()
         deviating = [one for one in self._findings if deviations.known(one, known)]
         return [report.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
 
@@ -315,16 +361,20 @@ class SessionHooks:
             self._problems.append(f"ERROR: the run could not be saved: {error}")
 
     def _exit_status(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
-        if status != pytest.ExitCode.OK:
+        empty = status == pytest.ExitCode.NO_TESTS_COLLECTED and self.config.option.tinyml
+        if status != pytest.ExitCode.OK and not empty:
             return status
         if any(problem.startswith("ERROR") for problem in self._problems):
             return pytest.ExitCode.TESTS_FAILED
-        if not self._update.changes and not any(f.verdict in _JUDGED for f in self._findings):
+        if not self._update.changes and not any(f.verdict in JUDGED for f in self._findings):
             self._problems.append("ERROR: no case was judged, so this run says nothing")
             return _UNUSABLE
-        if any(finding.verdict is Verdict.UNUSED for finding in self._findings):
+        if self._unmet or any(one.verdict is Verdict.UNUSED for one in self._findings):
             return pytest.ExitCode.TESTS_FAILED
         return status
+
+    def _must_run(self, case: CaseId) -> bool:
+        return self._asked_for_by_name(case) or rulebook.is_required(self.suite.rules(), case)
 
     def _asked_for_by_name(self, case: CaseId) -> bool:
         return any(str(case) in argument for argument in self._asked())

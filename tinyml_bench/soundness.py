@@ -9,6 +9,7 @@ from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
+from tinyml_bench.qualities.record import Contributions
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 
 # So many images of other classes even a poor model does not all miss by chance.
@@ -35,32 +36,67 @@ def judge_determinism(measurement: Measurement, baseline: Baseline) -> Finding |
         return None
     if any(getattr(here, name) != getattr(there, name) for name in _SAME_RUN):
         return None
-    new = measurement.predictions
-    if new is None or new.samples != baseline.predictions.samples:
+    if not measurement.samples or measurement.samples != baseline.samples:
         return None
     if here.scores_sha256 == there.scores_sha256:
         return None
-    flips = len(new.flips(baseline.predictions))
     return Finding(
         case=str(measurement.case),
         metric="case",
         verdict=Verdict.NONDETERMINISTIC,
         fails=True,
         reason="the same model, runtime, toolchain and processor gave other outputs than stored",
-        evidence=(f"{flips} of {new.samples} images are predicted differently",),
+        evidence=_differing(measurement, baseline),
         advice=f"look again: python -m pytest benchmarks/ -k {measurement.case} --tinyml-no-cache",
+    )
+
+
+def _differing(measurement: Measurement, baseline: Baseline) -> tuple[str, ...]:
+    new, old = measurement.predictions, baseline.predictions
+    if new is not None and old is not None:
+        return (f"{len(new.flips(old))} of {new.samples} images are predicted differently",)
+    return tuple(
+        f"{_rows_apart(mine, baseline.outcomes[name])} of {len(mine)} samples contribute "
+        f"differently to {name}"
+        for name, mine in measurement.outcomes.items()
+        if name in baseline.outcomes
+    )
+
+
+def _rows_apart(mine: Contributions, theirs: Contributions) -> int:
+    return len(mine) if mine.shape != theirs.shape else int((mine != theirs).any(axis=1).sum())
+
+
+def _judge_constancy(measurement: Measurement) -> Finding | None:
+    """Find a model without classes that answers all samples alike, to the bit."""
+    distinct = measurement.facts.get("distinct_outputs")
+    if distinct is None or measurement.samples < 2:
+        return None
+    collapsed = distinct <= 1
+    return Finding(
+        case=str(measurement.case),
+        metric="collapse",
+        verdict=Verdict.REGRESSED if collapsed else Verdict.MATCHED,
+        fails=collapsed,
+        reason=f"all {measurement.samples:,} samples get one and the same output"
+        if collapsed
+        else "",
     )
 
 
 def judge_collapse(measurement: Measurement) -> Finding | None:
     """Find a model that answers one class for all, or no better than a constant answer would.
 
+    Of a model without classes it is found only that it answers all samples alike.
+
     It needs no baseline: such a model is broken, whatever was stored. Where nearly all images are
     of one class a good model may be right less often than a constant answer: one whose balanced
     accuracy is a tenth of the way from chance to no error, and not by luck, has not collapsed.
     """
     new = measurement.predictions
-    if new is None or new.samples < 2:
+    if new is None:
+        return _judge_constancy(measurement)
+    if new.samples < 2:
         return None
     counts = np.bincount(new.labels)
     majority = float(counts.max() / new.samples)
@@ -88,7 +124,7 @@ def judge_recall(measurement: Measurement, baseline: Baseline, policy: Policy) -
     test.
     """
     new, old = measurement.predictions, baseline.predictions
-    if new is None or not new.samples or not np.array_equal(new.labels, old.labels):
+    if new is None or old is None or not new.samples or not np.array_equal(new.labels, old.labels):
         return None
     losses = paired.recall_losses(old, new)
     tolerance = policy.tolerances["class_recall"]

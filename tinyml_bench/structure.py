@@ -24,10 +24,26 @@ _UNPACKERS: Final = frozenset({"DEQUANTIZE", "DENSIFY"})
 _CONVERTERS: Final = frozenset({"QUANTIZE", "DEQUANTIZE", "CAST"})
 # Names that the converter makes up: they do not tell a layer.
 _MADE_UP: Final = ("StatefulPartitionedCall", "PartitionedCall", "Identity", "tfl.")
+_CONSIDERED: Final = 1000  # letters of a name: a damaged file's may be as long as the file
+_CUSTOM: Final = "custom "
 _FARTHEST: Final = 8  # operators that are gone back for a layer's name
 
 _MOST_SIDES: Final = 8
 _NOBODY: Final = OperatorFact("", 0, (), ())
+
+# Custom operators that the interpreters of TensorFlow and of LiteRT bring along.
+_BROUGHT_ALONG: Final = frozenset(
+    {
+        "AudioSpectrogram",
+        "Convolution2DTransposeBias",
+        "MaxPoolingWithArgmax2D",
+        "MaxUnpooling2D",
+        "Mfcc",
+        "NumericVerify",
+        "TFLite_Detection_PostProcess",
+        "aeq.hadamard_rotation",
+    }
+)
 
 
 def read(model: ModelFile) -> Structure:
@@ -47,6 +63,30 @@ def read(model: ModelFile) -> Structure:
     )
 
 
+def unsupported_operators(model: ModelFile) -> tuple[str, ...]:
+    """Name the operators for which an interpreter needs code that is no part of it.
+
+    Custom operators, and those that only all of TensorFlow runs (their names begin with "Flex").
+
+    Returns
+    -------
+    tuple of str
+        Each name once, in the order of the file; empty where the interpreter can be expected to
+        have all.
+
+    Examples
+    --------
+    >>> from tinyml_bench.flatfile import ModelFile
+    >>> whirl = OperatorFact("custom Whirl", 1, (), ())
+    >>> graph = Subgraph("main", (), (), (), (whirl, whirl))
+    >>> unsupported_operators(ModelFile("model", 0, 3, "", (graph,), ()))
+    ('Whirl',)
+    """
+    names = dict.fromkeys(fact.name for graph in model.subgraphs for fact in graph.operators)
+    custom = (name.removeprefix(_CUSTOM) for name in names if name.startswith(_CUSTOM))
+    return tuple(printable(name) for name in custom if name not in _BROUGHT_ALONG)
+
+
 class _Reader:
     """Reads the operators of one subgraph.
 
@@ -58,6 +98,7 @@ class _Reader:
         self.number = number
         self.unpacked = _unpacked(graph)
         self.producers = {out: fact for fact in graph.operators for out in fact.outputs}
+        self.sources: dict[int, int | None] = {}
         self.ends = frozenset(id(end) for end in (*graph.inputs, *graph.outputs) if _is_float(end))
 
     def operators(self) -> Iterable[Operator]:
@@ -130,12 +171,19 @@ class _Reader:
         for _ in range(_FARTHEST):
             if name and not name.startswith(_MADE_UP):
                 break
-            flowing = [i for i in here.inputs if i >= 0 and self._stored(i) is None]
-            if not flowing:
+            source = self._source(here)
+            if source is None:
                 return printable(own)
-            name = _first(self.graph.tensors[flowing[0]].name)
-            here = self.producers.get(flowing[0], _NOBODY)
+            name = _first(self.graph.tensors[source].name)
+            here = self.producers.get(source, _NOBODY)
         return printable(name if name == own else f"after {name}")
+
+    def _source(self, fact: OperatorFact) -> int | None:
+        """Return the first tensor that an operator takes and that is computed, looked for once."""
+        if id(fact) not in self.sources:
+            flowing = (i for i in fact.inputs if i >= 0 and self._stored(i) is None)
+            self.sources[id(fact)] = next(flowing, None)
+        return self.sources[id(fact)]
 
     def _is_edge(self, fact: OperatorFact) -> bool:
         """Whether it reads float inputs of the model, or gives its float outputs, and no more."""
@@ -179,7 +227,7 @@ def _stored_bytes(model: ModelFile) -> dict[str, int]:
 
 def _first(name: str) -> str:
     """Return the first of the names that an operator got when others were fused into it."""
-    return name.partition(";")[0]
+    return name[:_CONSIDERED].partition(";")[0]
 
 
 def _product(shape: Sequence[int]) -> int:

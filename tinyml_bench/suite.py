@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import against, baselines, counting, gates, overlay_gate, runs, stats
+from tinyml_bench import (
+    against,
+    baselines,
+    checks,
+    counting,
+    gates,
+    overlay_gate,
+    rulebook,
+    rules,
+    runs,
+    stats,
+)
 from tinyml_bench.baselines import overlays
 from tinyml_bench.boards import find
+from tinyml_bench.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.datasets import DATASETS
+from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.metrics import quality_of
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Verdict
-from tinyml_bench.tflite import Runtime, require_runtime
-from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS
+from tinyml_bench.rules import Rule
+from tinyml_bench.runtimes import Runtime, require_runtime
 from tinyml_bench.workloads import WORKLOADS, Workload
 
 if TYPE_CHECKING:
@@ -32,6 +47,12 @@ _TESTS_A_CASE = 5
 
 _SHOWN_IMAGES = 10
 
+JUDGED = frozenset({
+    Verdict.MATCHED, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE,
+    Verdict.NONDETERMINISTIC,
+})  # fmt: skip
+"""Verdicts that come of a comparison: without any, a run says nothing."""
+
 # Metrics whose failure is explained by what the layers compute.
 _ABOUT_ANSWERS = {
     "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
@@ -40,6 +61,10 @@ _ABOUT_ANSWERS = {
 
 # ... and by which activations exist at once.
 _ABOUT_MEMORY = {"activation_bytes", "arena_bytes", "npu_sram_bytes"}
+
+# Metrics whose sentences name classes, as indices.
+_ABOUT_CLASSES = {"class_recall", "collapse"}
+_CLASS = re.compile(r"\bclass (\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,8 @@ class Options:
         The Ethos-U to estimate for; empty for Vela's usual one, or that of the board.
     board : str
         Name of the board that cases are to fit; empty for none.
+    samples_of : callable or None
+        How many of a workload's samples to evaluate where `samples` says nothing.
     runtime : Runtime
         What evaluates and times the converted models.
     """
@@ -86,6 +113,7 @@ class Options:
     device: str = "auto"
     accelerator: str = ""
     board: str = ""
+    samples_of: Callable[[Workload], int | None] | None = field(default=None, compare=False)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -108,7 +136,11 @@ class Suite:
         self.board = find(options.board, project.boards) if options.board else None
         self.project = replace(project, policy=replace(project.policy, board=self.board))
         npu = self.board.npu if self.board else ""
-        self.options = replace(options, accelerator=options.accelerator or npu)
+        self.options = replace(
+            options,
+            accelerator=options.accelerator or npu,
+            samples_of=lambda workload: rules.samples(self.rules(), str(workload)),
+        )
         self.folder = options.baselines or project.baselines
         self._workbench: Workbench | None = None
         # Read now: at its end this run may take the place of that one.
@@ -137,6 +169,13 @@ class Suite:
             for case in cases_of(workload)
         ]
 
+    def concerns(self, kind: str, case: CaseId) -> bool:
+        """Tell whether a test of this kind has anything to judge of `case`."""
+        metrics = WORKLOADS[case.workload].metrics
+        if kind == checks.OF_CLASSES:
+            return "accuracy" in metrics
+        return kind != checks.OF_QUALITY or set(metrics) != {"accuracy"}
+
     def fetch_data(self, cases: Iterable[CaseId]) -> None:
         """Bring the datasets of `cases` here before workers ask for them, with a progress bar.
 
@@ -152,17 +191,21 @@ class Suite:
         """Load what timing needs while workers convert and evaluate."""
         from tinyml_bench.timing import prepare
 
-        threads = self.options.runtime.threads
-        threading.Thread(target=prepare, args=(threads,), name="prepare timing").start()
+        runtime = self.options.runtime
+        threading.Thread(target=prepare, args=(runtime,), name="prepare timing").start()
 
     def measurement(self, case: CaseId) -> Measurement:
         """Return all that is known of `case`, with what was added of it."""
         measured = self.workbench.measure(case)
-        drop = _detectable_drop(measured, self._policy())
+        drop = _detectable_drop(measured, self._policy().of(case))
         return replace(
             measured,
             facts={**measured.facts, **drop, **self._added.get(case, {})},
-            absent={**measured.absent, **self._absent.get(case, {})},
+            absent={
+                **measured.absent,
+                **_undetectable(measured, drop),
+                **self._absent.get(case, {}),
+            },
         )
 
     def add_facts(self, case: CaseId, facts: dict[str, float]) -> None:
@@ -187,11 +230,12 @@ class Suite:
         expected = Expected(baseline, overlays.holding(self.folder, measurement, known))
         found = overlay_gate.judge(measurement, expected, policy, others, self._reference(case))
         found += counting.judged(measurement, baseline, policy, metrics)
+        found = [_with_classes(case, finding) for finding in found]
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
 
     def _reference(self, case: CaseId) -> gates.Reference:
-        reference = replace(case, variant=REFERENCE)
+        reference = reference_of(case)
         measured = None
         with contextlib.suppress(TinymlError):
             measured = self.workbench.measure(reference)
@@ -199,11 +243,20 @@ class Suite:
 
     def _policy(self) -> Policy:
         """Return the project's policy, its level shared among all paired tests."""
-        return replace(self.project.policy, tests=self.paired_tests())
+        return replace(self.project.policy, tests=self.paired_tests(), rules=self.rules())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return what settings and registrations say of single workloads and cases."""
+        return rulebook.all_rules(self.project)
+
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Return all known deviations, those of single workloads too."""
+        own = (one for rule in self.rules() for one in rule.deviations)
+        return (*self.project.deviations, *own)
 
     def paired_tests(self) -> int:
         """Count the paired tests of the whole matrix, whatever part of it is selected now."""
-        return max(1, _TESTS_A_CASE * len(self.cases()))
+        return max(1, sum(map(_paired_tests, self.cases())))
 
     def _with_layers(self, case: CaseId, finding: Finding) -> Finding:
         """Name the layers to look at where a converted case answers worse, or takes more memory."""
@@ -211,11 +264,15 @@ class Suite:
             return finding
         if finding.metric in _ABOUT_MEMORY:
             layer, lines = self.workbench.memory_peak(case)
-        elif finding.metric in _ABOUT_ANSWERS and case.variant not in (REFERENCE, SIBLING):
+        elif self._is_about_layers(case, finding):
             layer, lines = self.workbench.diagnosis(case, finding.flipped)
         else:
             return finding
         return replace(finding, layer=layer, evidence=(*finding.evidence, *lines))
+
+    def _is_about_layers(self, case: CaseId, finding: Finding) -> bool:
+        answers = finding.metric in _ABOUT_ANSWERS or quality_of(finding.metric) is not None
+        return answers and case not in (reference_of(case), sibling_of(case))
 
     def _with_images(self, case: CaseId, finding: Finding) -> Finding:
         """Name the images behind a finding as the dataset names them."""
@@ -229,7 +286,7 @@ class Suite:
         baseline = self.baseline(case)
         if self._against is None or baseline is None:
             return
-        name, reference = self.options.against, replace(case, variant=REFERENCE)
+        name, reference = self.options.against, reference_of(case)
         try:
             new = against.newly_flipped(
                 finding,
@@ -264,10 +321,32 @@ class Suite:
             self._workbench.executor.shutdown(wait=False, cancel_futures=True)
 
 
-def cases_of(workload: Workload) -> Iterable[CaseId]:
-    """Return the cases of one workload, in the order of the registered variants."""
-    for name in VARIANTS if workload.variants is None else workload.variants:
-        yield CaseId(workload.dataset, workload.model, VARIANTS[name].name)
+def paired_tests_of(measured: Measurement) -> int:
+    """Count the paired tests that the figures of one measurement are judged with."""
+    return _TESTS_A_CASE * (measured.predictions is not None) + 2 * len(measured.outcomes)
+
+
+def _with_classes(case: CaseId, finding: Finding) -> Finding:
+    """Call the classes in a finding what the dataset calls them, where it has names for them."""
+    names = DATASETS[case.dataset].class_names
+    if finding.metric not in _ABOUT_CLASSES or not names:
+        return finding
+
+    def named(text: str) -> str:
+        return _CLASS.sub(lambda one: f"class {names[int(one[1])]!r}", text)
+
+    try:
+        evidence = tuple(map(named, finding.evidence))
+        return replace(finding, reason=named(finding.reason), evidence=evidence)
+    except IndexError:  # there are more classes than names: numbers are the only sure ones
+        return finding
+
+
+def _paired_tests(case: CaseId) -> int:
+    """Count those of one case: accuracy's, and figure and gap of each other metric."""
+    metrics = WORKLOADS[case.workload].metrics
+    others = [name for name in metrics if name != "accuracy"]
+    return _TESTS_A_CASE * (len(others) < len(metrics)) + 2 * len(others)
 
 
 def _detectable_drop(measured: Measurement, policy: Policy) -> dict[str, float]:
@@ -285,6 +364,13 @@ def _detectable_drop(measured: Measurement, policy: Policy) -> dict[str, float]:
     return {} if math.isnan(drop) else {"detectable_drop": drop}
 
 
+def _undetectable(measured: Measurement, drop: dict[str, float]) -> dict[str, str]:
+    """Say that no drop at all would be found, where that is so."""
+    if drop or "accuracy" not in measured.facts:
+        return {}
+    return {"detectable_drop": f"no drop would be found with {measured.samples} images"}
+
+
 def _make_workbench(options: Options) -> Workbench:
     from tinyml_bench import machine
     from tinyml_bench.cache import Cache
@@ -294,8 +380,14 @@ def _make_workbench(options: Options) -> Workbench:
     plan = _plan(options)
     workers = options.workers or min(machine.cores(), 4)
     executor = IsolatedExecutor(workers, options.time_limit_seconds)
-    cache = Cache(enabled=options.cache)
-    return Workbench(executor, cache, options.runtime, options.samples, plan)
+    return Workbench(
+        executor,
+        Cache(enabled=options.cache),
+        options.runtime,
+        samples=options.samples,
+        plan=plan,
+        samples_of=options.samples_of,
+    )
 
 
 def _plan(options: Options) -> Plan:

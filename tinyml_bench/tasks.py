@@ -1,57 +1,47 @@
-"""What runs in worker processes: describing, converting, evaluating. All of it knows TensorFlow.
+"""What runs in worker processes: describing, converting, evaluating.
 
 Every function here takes and returns plain values, so that it can run in any process that an
 executor offers. What is loaded is remembered for the life of the process: workers are reused.
+TensorFlow is imported where there is a network to build, and not for ``.tflite`` files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import calibration, checkpoints, conversion, layers
+from tinyml_bench import calibration, checkpoints, conversion, describing, layers, quantizers
 from tinyml_bench.datasets import Dataset, Split
+from tinyml_bench.describing import Description
 from tinyml_bench.memory import peak_memory
+from tinyml_bench.networks import Graph, Input, arranged, graph_of
+from tinyml_bench.quality import Quality, class_scores
 from tinyml_bench.tflite import Runner, Runtime, load_runtime
-from tinyml_bench.variants import Recipe
+from tinyml_bench.variants import SIBLING, VARIANTS, Recipe
 from tinyml_bench.workloads import Workload
+
+__all__ = [
+    "Description",
+    "Images",
+    "Shard",
+    "Wanted",
+    "convert",
+    "describe",
+    "evaluate",
+    "quantize",
+]
 
 # Images a call of the Keras model gets; TFLite's batch is the runner's own affair.
 _KERAS_BATCH = 250
 
 _loaded: dict[tuple[str, str], Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What is to be known of a workload before any of its variants is made.
-
-    Parameters
-    ----------
-    network_sha256 : str
-        Of the architecture and all weights: what a conversion depends on.
-    checkpoint_sha256 : str
-    test_sha256, calibration_sha256 : str
-        Of the whole splits.
-    test_samples : int
-    keras_bytes, keras_gzip_bytes, keras_optimizer_bytes : int
-        Size of the saved Keras file, of the same after gzip, and with Adam's slots.
-    """
-
-    network_sha256: str
-    checkpoint_sha256: str
-    test_sha256: str
-    calibration_sha256: str
-    test_samples: int
-    keras_bytes: int
-    keras_gzip_bytes: int
-    keras_optimizer_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +69,48 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be kept of a model's outputs.
+
+    Parameters
+    ----------
+    metrics : tuple of Quality
+        What samples contribute to these is computed.
+    scores : bool
+        Keep the scores, to make predictions of.
+    """
+
+    metrics: tuple[Quality, ...] = ()
+    scores: bool = True
+
+
+_SCORES = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Evaluation of a stretch of the test split.
 
     Parameters
     ----------
-    scores : ndarray, (n, classes) float32
-        The model's output, dequantized.
+    scores : ndarray, (n, k) float32, or None
+        The model's first output, dequantized, where predictions are made of it.
     total_seconds, invoke_seconds : float
         Wall time of feeding, running and reading; the share of it inside the interpreter.
     peak_memory_bytes : int or None
         Growth of the worker's peak resident memory; ``None`` where the system does not tell.
+    outcomes : mapping of str to ndarray, (n, k) float32
+        What each sample contributes to each metric but accuracy.
+    rows : tuple of bytes
+        A hash of all outputs of each sample, to the bit; empty where `scores` has them.
     """
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float32] | None
     total_seconds: float
     invoke_seconds: float
     peak_memory_bytes: int | None
+    outcomes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    rows: tuple[bytes, ...] = ()
 
 
 def describe(workload: Workload, images: Images) -> Description:
@@ -103,60 +118,87 @@ def describe(workload: Workload, images: Images) -> Description:
 
     Raises
     ------
-    DataMissingError, DataCorruptError, CheckpointError
+    DataMissingError, DataCorruptError, CheckpointError, ModelFileError
         Some of it is not there, or is not what it should be.
     UsageError
-        The calibration split shares images with the test split, or is of one class.
+        Samples do not fit the model, or the calibration split shares images with the test split.
     """
-    test, calibrating = images.load("test"), images.load("calibration")
-    calibration.check(images.dataset.name, calibrating, test)
-    model = _model(workload)
-    size, compressed, with_optimizer = conversion.saved_keras_sizes(model)
-    network = hashlib.sha256(model.to_json().encode())
-    for weights in model.get_weights():
-        network.update(np.ascontiguousarray(weights).tobytes())
-    return Description(
-        network_sha256=network.hexdigest(),
-        checkpoint_sha256=checkpoints.fingerprint(workload, model),
-        test_sha256=test.sha256,
-        calibration_sha256=calibrating.sha256,
-        test_samples=len(test.images),
-        keras_bytes=size,
-        keras_gzip_bytes=compressed,
-        keras_optimizer_bytes=with_optimizer,
-    )
+    test = images.load("test")
+    calibrating = images.load("calibration") if workload.calibrates else None
+    if calibrating is not None:
+        of_classes = describing.tells_classes(workload)
+        calibration.check(images.dataset.name, calibrating, test, of_classes=of_classes)
+    if workload.files:
+        return describing.of_files(workload, test, calibrating)
+    return describing.of_network(workload, _model(workload), test, calibrating)
+
+
+def inputs(workload: Workload) -> tuple[Input, ...]:
+    """Return what a workload's model takes."""
+    return describing.inputs_of_file(workload) if workload.files else _graph(workload).inputs
 
 
 def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
     """Convert the trained network; returns the content of the ``.tflite`` file."""
-    pixels = images.load("calibration").images.astype(np.float32)
-    return conversion.convert(recipe, _model(workload), pixels)
+    if recipe.quantizer:
+        return quantize(_float_file(workload, images), workload, images, recipe)
+    samples, graph = _calibrating(workload, images), _graph(workload)
+    inputs = arranged(samples.inputs, samples.input_names, graph.names, "the model")
+    shown = inputs if workload.calibrates else tuple(one[:0] for one in inputs)
+    return conversion.convert(recipe, _model(workload), shown[0] if len(shown) == 1 else shown)
 
 
-def evaluate(path: Path, images: Images, stretch: tuple[int, int], runtime: Runtime) -> Shard:
-    """Run the images ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
-    pixels = images.load("test").images[slice(*stretch)]
+def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Recipe) -> bytes:
+    """Quantize a float ``.tflite`` file; returns the content of the quantized one."""
+    samples = _calibrating(workload, images)
+    runner = Runner(float_file, Runtime(kernels="builtin"), "the float file")
+    inputs = runner.arranged(samples)
+    return quantizers.quantize(recipe, float_file, inputs[0] if len(inputs) == 1 else inputs)
+
+
+def evaluate(
+    path: Path,
+    images: Images,
+    stretch: tuple[int, int],
+    runtime: Runtime,
+    wanted: Wanted = _SCORES,
+) -> Shard:
+    """Run the samples ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
+    part = images.load("test").part(slice(*stretch))
     load_runtime(runtime)  # its own memory is not the model's
     with peak_memory() as memory:
         runner = _remembered("runner", f"{path} {runtime}", lambda: Runner.from_file(path, runtime))
-        scores, timing = runner.predict(pixels)
-    return Shard(scores, timing.total_seconds, timing.invoke_seconds, memory.bytes)
+        outputs, timing = runner.run(runner.arranged(part))
+    costs = timing.total_seconds, timing.invoke_seconds, memory.bytes
+    return _shard(part, outputs, costs, wanted)
 
 
-def evaluate_reference(workload: Workload, images: Images, stretch: tuple[int, int]) -> Shard:
-    """Run the images ``stretch[0]:stretch[1]`` of the test split through the Keras model."""
-    pixels = images.load("test").images[slice(*stretch)]
-    scores, invoke_seconds = [], 0.0
+def evaluate_reference(
+    workload: Workload,
+    images: Images,
+    stretch: tuple[int, int],
+    wanted: Wanted = _SCORES,
+) -> Shard:
+    """Run the samples ``stretch[0]:stretch[1]`` of the test split through the network itself."""
+    part = images.load("test").part(slice(*stretch))
+    batches, invoke_seconds = [], 0.0
     started = time.perf_counter()
     with peak_memory() as memory:
-        function = _remembered("function", str(workload), lambda: keras_function(_model(workload)))
-        for first in range(0, len(pixels), _KERAS_BATCH):
-            batch = pixels[first : first + _KERAS_BATCH].astype(np.float32)
+        graph = _graph(workload)
+        inputs = arranged(part.inputs, part.input_names, graph.names, "the model")
+        shapes = [one.shape[1:] for one in inputs]
+        function = _remembered("function", str(workload), lambda: graph.function(None, shapes))
+        size = graph.inputs[0].shape[0] or _KERAS_BATCH
+        for first in range(0, len(part), size):
+            fed = graph.cast([one[first : first + size] for one in inputs])
             entered = time.perf_counter()
-            scores.append(function(batch).numpy())
+            given = function(*fed)
+            several = given if isinstance(given, list | tuple) else [given]
+            batches.append([one.numpy() for one in several])
             invoke_seconds += time.perf_counter() - entered
-    total_seconds = time.perf_counter() - started
-    return Shard(np.concatenate(scores), total_seconds, invoke_seconds, memory.bytes)
+    costs = time.perf_counter() - started, invoke_seconds, memory.bytes
+    outputs = tuple(np.concatenate(one) for one in zip(*batches, strict=True))
+    return _shard(part, outputs, costs, wanted)
 
 
 def diagnose(
@@ -171,21 +213,67 @@ def diagnose(
     positions : tuple of int
         Images of the test split on which it fails; none for the first ones.
     """
-    pixels = images.load("test").images
+    test = images.load("test")
+    if len(test.inputs) > 1:
+        return "", (f"no layer can be named: the model has {len(test.inputs)} inputs",)
+    pixels = test.images
     chosen = pixels[list(positions)[: layers.MOST_IMAGES]] if positions else pixels[:4]
-    names = [layer.name for layer in _model(workload).submodules if hasattr(layer, "count_params")]
-    found = layers.diagnose(float_file, file, chosen, names)
+    found = layers.diagnose(float_file, file, chosen, _layer_names(workload))
     if not found.suspects:
         return "", (f"no layer can be named: {found.reason}",)
     return found.suspects[0].layer, layers.evidence(found.suspects)
 
 
 def keras_function(model: Any) -> Any:
-    """Wrap a Keras model so that it runs as one graph, whatever the batch."""
-    import tensorflow as tf
+    """Wrap a network so that it runs as one graph, whatever the batch."""
+    return graph_of(model).function(None)
 
-    signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
-    return tf.function(lambda image: model(image, training=False), input_signature=[signature])
+
+def _shard(
+    part: Split,
+    outputs: tuple[NDArray[Any], ...],
+    costs: tuple[float, float, int | None],
+    wanted: Wanted,
+) -> Shard:
+    given: Any = outputs[0] if len(outputs) == 1 else outputs
+    labels = part.labels if part.is_labelled else None
+    outcomes = {one.name: one.contributions(given, labels, part.fed) for one in wanted.metrics}
+    if wanted.scores:
+        return Shard(class_scores(outputs), *costs, outcomes)
+    joined = [one.reshape(len(part), -1) for one in outputs]
+    rows = (b"".join(one[place].tobytes() for one in joined) for place in range(len(part)))
+    return Shard(None, *costs, outcomes, tuple(hashlib.sha256(row).digest() for row in rows))
+
+
+def _calibrating(workload: Workload, images: Images) -> Split:
+    """Return the calibration samples; where there are none, test samples, for their shape."""
+    return images.load("calibration" if workload.calibrates else "test")
+
+
+def _float_file(workload: Workload, images: Images) -> bytes:
+    if workload.files:
+        return next(iter(workload.files.values())).read_bytes()
+    return convert(workload, images, VARIANTS[SIBLING])
+
+
+def _layer_names(workload: Workload) -> list[str]:
+    if workload.files:
+        return []
+    model = _model(workload)
+    # What Keras 3 builds is no tf.Module, which knows all of its parts.
+    parts = getattr(model, "submodules", None) or _sublayers(model)
+    return [layer.name for layer in parts if hasattr(layer, "count_params")]
+
+
+def _sublayers(model: Any) -> Iterator[Any]:
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from _sublayers(layer)
+
+
+def _graph(workload: Workload) -> Graph:
+    graph: Graph = _remembered("graph", str(workload), lambda: graph_of(_model(workload)))
+    return graph
 
 
 def _model(workload: Workload) -> Any:

@@ -12,131 +12,32 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.batching import good_batch
 from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.datasets.split import Array, Inputs, Split
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import ModelFile, TensorFact, read_content, read_model
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.flatfile import ModelFile, read_content, read_model
+from tinyml_bench.networks.graphs import arranged, natural
+from tinyml_bench.runtimes import KERNELS, LITERT, NO_LITERT, RUNTIMES, Runtime
+from tinyml_bench.tensors import TensorSpec, dequantized
 
-# The word for each interpreter and each set of kernels; the latter with TensorFlow's own name for
-# the resolver that picks them.
-RUNTIMES: Final = ("tf", "litert")
-KERNELS: Final = {
-    "xnnpack": "AUTO",
-    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
-    "reference": "BUILTIN_REF",
-}
+__all__ = [
+    "KERNELS",
+    "RUNTIMES",
+    "Runner",
+    "Runtime",
+    "TensorSpec",
+    "Timing",
+    "load_interpreter",
+    "load_runtime",
+]
 
-_LITERT: Final = "ai_edge_litert"
-_NO_LITERT: Final = (
-    "runtime 'litert' needs a package that is not installed: python -m pip install ai-edge-litert"
-)
-
-Images = NDArray[np.uint8] | NDArray[np.float32]
 Scores = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What runs a model: interpreter, kernels, threads.
-
-    Parameters
-    ----------
-    name : {"tf", "litert"}
-        ``tf.lite.Interpreter``, or the one of the package ``ai-edge-litert``.
-    kernels : {"xnnpack", "builtin", "reference"}
-        XNNPACK where it can and built-in kernels elsewhere; optimized built-in kernels only;
-        plain reference kernels only (slow).
-    threads : int
-        At least 1.
-
-    Raises
-    ------
-    UsageError
-        A name is unknown, or there is no thread.
-
-    Examples
-    --------
-    >>> str(Runtime())
-    'tf xnnpack 1 thread'
-    """
-
-    name: str = "tf"
-    kernels: str = "xnnpack"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.name not in RUNTIMES:
-            raise UsageError(unknown_name("runtime", self.name, list(RUNTIMES)))
-        if self.kernels not in KERNELS:
-            raise UsageError(unknown_name("kernels", self.kernels, list(KERNELS)))
-        if not isinstance(self.threads, int) or self.threads < 1:
-            raise UsageError(f"expected at least 1 thread, got {self.threads!r}")
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.kernels} {self.threads} thread{'s' * (self.threads > 1)}"
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """What goes in or comes out.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-        As the file has it, batch first.
-    dtype : str
-        NumPy's name.
-    scale : float
-        A real value is ``scale * (quantized - zero_point)``; 0 where the tensor is not quantized.
-    zero_point : int
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float
-    zero_point: int
-
-    @classmethod
-    def from_details(cls, details: dict[str, Any]) -> TensorSpec:
-        """Take what an interpreter says of a tensor."""
-        scale, zero_point = details["quantization"]
-        shape = tuple(int(size) for size in details["shape"])
-        dtype = np.dtype(details["dtype"]).name
-        return cls(str(details["name"]), shape, dtype, float(scale), int(zero_point))
-
-    def quantize(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn real values into the tensor's type.
-
-        As TensorFlow Lite's own ``QUANTIZE`` does: divided by the scale in float32, halves rounded
-        away from zero, cut to the type's range. A float tensor only casts.
-        """
-        if np.issubdtype(self.dtype, np.floating):
-            return values.astype(self.dtype)
-        real: NDArray[np.float32] = values.astype(np.float32) / np.float32(self.scale or 1.0)
-        # The float32 below one half: adding 0.5 itself would round 0.49999997 up to 1.
-        real += np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), real)
-        np.trunc(real, out=real)
-        real += np.float32(self.zero_point)
-        limits = np.iinfo(self.dtype)
-        np.clip(real, limits.min, limits.max, out=real)
-        return real.astype(self.dtype)
-
-    def dequantize(self, values: NDArray[Any]) -> Scores:
-        """Turn values of the tensor's type into real ones, in float32."""
-        real = values.astype(np.float32)
-        if self.scale and not np.issubdtype(self.dtype, np.floating):
-            real -= np.float32(self.zero_point)
-            real *= np.float32(self.scale)
-        return real
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +62,7 @@ class Timing:
 
 
 class Runner:
-    """A loaded model that takes images as raw pixels and gives scores.
+    """A loaded model that takes real values, such as raw pixels, and gives real values.
 
     Parameters
     ----------
@@ -195,14 +96,17 @@ class Runner:
         self._keep_tensors = keep_tensors
         self.facts: ModelFile = read_model(content, source)
         self._content = content
-        self._fed = 0
+        self._check_signatures()
+        # A state, as that of an LSTM, must not go from one sample to the next.
+        self._has_state = any(one.is_variable for one in self.facts.main.tensors)
+        self._fed: tuple[tuple[int, ...], ...] = ()
         with self._errors_in_words():
             self._reload()
-            self.inputs = self._specs("get_input_details")
-            self.outputs = self._specs("get_output_details")
+            self.inputs = self._specs(self._interpreter.get_input_details())
+            self.outputs = self._specs(self._output_details)
             self.batch = good_batch(self.facts, runtime.kernels, self._is_delegated())
         # There are only 256 values that a uint8 pixel can have: a table replaces the arithmetic.
-        self._pixels = self.inputs[0].quantize(np.arange(256, dtype=np.float32))
+        self._pixels = [one.quantize(np.arange(256, dtype=np.float32)) for one in self.inputs]
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Runner:
@@ -214,17 +118,28 @@ class Runner:
         """Load the content of a ``.tflite`` file; ``None`` is the default runtime."""
         return cls(content, runtime or Runtime())
 
-    def predict(self, images: Images, batch: int | None = None) -> tuple[Scores, Timing]:
+    def arranged(self, split: Split) -> tuple[Array, ...]:
+        """Return the inputs of a split in the order of the model's.
+
+        Raises
+        ------
+        ModelFileError
+            They are more or fewer, or have other names.
+        """
+        known = {index: name for one in self.facts.signatures for name, index in one.inputs}
+        pairs = zip(self._inputs, self.inputs, strict=True)
+        names = [known.get(index, one.name) for index, one in pairs]
+        return arranged(split.inputs, split.input_names, names, self.facts.source)
+
+    def predict(self, images: Inputs, batch: int | None = None) -> tuple[Scores, Timing]:
         """Run all `images` through the model and time it.
 
         Parameters
         ----------
         images : ndarray, (n, h, w, c) uint8 or float32
-            Raw pixels.
+            Raw pixels; whatever else the model takes, one array for each of several inputs.
         batch : int, optional
-            Images at a time. ``None`` is the largest useful number for which batches give, bit for
-            bit, what single images give (the attribute `batch`). A model whose batch is fixed gets
-            single images whatever is asked for.
+            As in :meth:`run`.
 
         Returns
         -------
@@ -234,50 +149,80 @@ class Runner:
 
         Raises
         ------
+        UsageError, ModelFileError
+            As in :meth:`run`.
+        """
+        outputs, timing = self.run(_several(images), batch)
+        width = int(np.prod(outputs[0].shape[1:]))
+        return outputs[0].reshape(len(outputs[0]), width), timing
+
+    def run(
+        self, inputs: tuple[Array, ...], batch: int | None = None
+    ) -> tuple[tuple[Scores, ...], Timing]:
+        """Run all samples through the model and time it.
+
+        Parameters
+        ----------
+        inputs : tuple of ndarray, (n, ...)
+            Real values, one array for each of the model's inputs.
+        batch : int, optional
+            Samples at a time. ``None`` is the largest useful number for which batches give, bit for
+            bit, what single samples give (the attribute `batch`). A model whose batch is fixed gets
+            single samples whatever is asked for.
+
+        Returns
+        -------
+        outputs : tuple of ndarray, (n, ...) float32
+            All outputs, dequantized.
+        timing : Timing
+
+        Raises
+        ------
         UsageError
             The batch is smaller than 1.
         ModelFileError
-            The images do not fit the model, or the interpreter failed.
+            The samples do not fit the model, or the interpreter failed.
         """
-        self._check(images)
+        self._check(inputs)
         if batch is not None and batch < 1:
             raise UsageError(f"expected a batch of at least 1 image, got {batch}")
-        if not len(images):
-            width = int(np.prod(self.outputs[0].shape[1:]))
-            return np.empty((0, width), np.float32), Timing(0.0, 0.0)
+        if not len(inputs[0]):
+            none = tuple(np.empty((0, *one.shape[1:]), np.float32) for one in self.outputs)
+            return none, Timing(0.0, 0.0)
         batch = batch or self.batch
         try:
-            return self._predict(images, batch)
+            return self._run(inputs, batch)
         except ModelFileError:
             if batch == 1:
                 raise
             # The network may name its batch, in a reshape for example; what is wrong beyond that
             # comes up again.
             self.batch = 1
-            return self._predict(images, 1)
+            return self._run(inputs, 1)
 
-    def single(self, image: Images) -> Callable[[], None]:
-        """Prepare one inference of `image` ``(h, w, c)``; the returned function runs just that.
+    def single(self, sample: Inputs) -> Callable[[], None]:
+        """Prepare one inference of a sample ``(h, w, c)``; the returned function runs just that.
 
         It has an interpreter of its own, so that nothing done with this runner disturbs it.
         """
         own = Runner(self._content, self.runtime, self.facts.source)
-        own.feed(image[np.newaxis])
+        own.feed(tuple(one[np.newaxis] for one in _several(sample)))
         own.invoke()
         invoke: Callable[[], None] = own._interpreter.invoke
         return invoke
 
-    def feed(self, images: Images) -> None:
-        """Write `images` ``(n, h, w, c)`` into the input, cast or quantized to its type.
+    def feed(self, images: Inputs) -> None:
+        """Write samples ``(n, h, w, c)`` into the input, cast or quantized to its type.
 
         Raises
         ------
         ModelFileError
-            The images do not fit the model, or it does not take so many at a time.
+            They do not fit the model, or it does not take so many at a time.
         """
-        self._check(images)
-        self._resize(len(images))
-        self._feed(images)
+        inputs = _several(images)
+        self._check(inputs)
+        self._resize(inputs)
+        self._feed(inputs)
 
     def invoke(self) -> None:
         """Run the model on what was fed.
@@ -288,14 +233,16 @@ class Runner:
             The interpreter failed.
         """
         try:
+            if self._has_state:
+                self._interpreter.reset_all_variables()
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise self._refused(error) from error
 
     def read(self) -> Scores:
         """Return the first output, dequantized, as ``(n, k) float32``."""
-        values = self._interpreter.get_tensor(self._output)
-        return self.outputs[0].dequantize(values).reshape(len(values) if values.ndim else 1, -1)
+        values = self._read(0)
+        return values.reshape(len(values), -1)
 
     def tensor(self, index: int) -> NDArray[np.float32]:
         """Return a copy of any tensor, stored or left by the last `invoke`, dequantized.
@@ -322,38 +269,53 @@ class Runner:
             raise self._refused(error) from error
         if values.ndim != len(fact.shape):
             raise ModelFileError(f"tensor {fact.name!r} of {self.facts.source} cannot be read")
-        return _dequantized(values, fact)
+        return dequantized(values, fact)
 
-    def _predict(self, images: Images, batch: int) -> tuple[Scores, Timing]:
+    def _run(self, inputs: tuple[Array, ...], batch: int) -> tuple[tuple[Scores, ...], Timing]:
         started = time.perf_counter()
         invoke_seconds = 0.0
-        scores = []
-        for first in range(0, len(images), batch):
-            some = images[first : first + batch]
-            self._resize(len(some))
+        given = []
+        for first in range(0, len(inputs[0]), batch):
+            some = tuple(one[first : first + batch] for one in inputs)
+            self._resize(some)
             self._feed(some)
             entered = time.perf_counter()
             self.invoke()
             invoke_seconds += time.perf_counter() - entered
-            scores.append(self.read())
-            if len(scores[-1]) != len(some):
-                raise self._wrong_batch(len(some))
-        return np.concatenate(scores), Timing(time.perf_counter() - started, invoke_seconds)
+            given.append([self._read(place) for place in range(len(self.outputs))])
+            if any(len(one) != len(some[0]) for one in given[-1]):
+                raise self._wrong_batch(len(some[0]))
+        outputs = tuple(np.concatenate(one) for one in zip(*given, strict=True))
+        return outputs, Timing(time.perf_counter() - started, invoke_seconds)
 
-    def _feed(self, images: Images) -> None:
-        # The view of the interpreter's own memory must be gone before it is invoked.
-        view = self._interpreter.tensor(self._input)()
-        if view.dtype == np.float32:
-            view[...] = images
-        elif images.dtype == np.uint8:
-            np.take(self._pixels, images.view(np.uint8), out=view, mode="clip")
-        else:
-            view[...] = self.inputs[0].quantize(images)
+    def _read(self, place: int) -> Scores:
+        try:
+            values = self._interpreter.get_tensor(self._outputs[place])
+        except ValueError as error:
+            name = self._output_details[place]["name"]
+            raise ModelFileError(
+                f"{self.facts.source}: its output {name!r} has no values once it has run: no "
+                f"operator of the file computes it"
+            ) from error
+        if self._fed[0][:1] == (1,) and values.shape[:1] != (1,):
+            values = values[np.newaxis]  # a model that knows no batches
+        return self.outputs[place].dequantize(values)
 
-    def _resize(self, images: int) -> None:
-        if images == self._fed:
+    def _feed(self, inputs: tuple[Array, ...]) -> None:
+        for place, values in enumerate(inputs):
+            # The view of the interpreter's own memory must be gone before it is invoked.
+            view = self._interpreter.tensor(self._inputs[place])()
+            if view.dtype == np.float32:
+                view[...] = values
+            elif values.dtype == np.uint8:
+                np.take(self._pixels[place], values.view(np.uint8), out=view, mode="clip")
+            else:
+                view[...] = self.inputs[place].quantize(values)
+
+    def _resize(self, inputs: tuple[Array, ...]) -> None:
+        shapes = tuple(one.shape for one in inputs)
+        if shapes == self._fed:
             return
-        shape = (images, *self.inputs[0].shape[1:])
         try:
             with silenced():
                 # A new interpreter: after a failed resize one cannot be used any more, and XNNPACK
@@ -362,11 +324,12 @@ class Runner:
                 resized = load_interpreter(
                     self._content, self.runtime, keep_tensors=self._keep_tensors
                 )
-                resized.resize_tensor_input(self._input, shape)
+                for index, shape in zip(self._inputs, shapes, strict=True):
+                    resized.resize_tensor_input(index, shape)
                 resized.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise self._wrong_batch(images) from error
-        self._interpreter, self._fed = resized, images
+            raise self._wrong_batch(len(inputs[0])) from error
+        self._interpreter, self._fed = resized, shapes
 
     def _reload(self) -> None:
         with silenced():
@@ -378,23 +341,36 @@ class Runner:
         outputs = self._interpreter.get_output_details()
         if not inputs or not outputs:
             raise ModelFileError(f"{self.facts.source} has no input or no output to use")
-        self._input: int = inputs[0]["index"]
-        self._output: int = outputs[0]["index"]
-        self._fed = int(inputs[0]["shape"][0]) if len(inputs[0]["shape"]) else 0
+        # The order of several outputs in a file is the converter's whim; their names are not.
+        ranks = {index: rank for rank, index in enumerate(_in_order(self.facts))}
+        outputs.sort(key=lambda one: ranks.get(one["index"], len(ranks)))
+        self._inputs: list[int] = [one["index"] for one in inputs]
+        self._output_details = outputs
+        self._outputs: list[int] = [one["index"] for one in outputs]
+        self._fed = tuple(tuple(int(size) for size in one["shape"]) for one in inputs)
 
-    def _specs(self, details: str) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec.from_details(one) for one in getattr(self._interpreter, details)())
+    def _specs(self, details: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec.from_details(one) for one in details)
 
-    def _check(self, images: Images) -> None:
-        if len(self.inputs) != 1:
+    def _check(self, inputs: tuple[Array, ...]) -> None:
+        if len(inputs) != len(self.inputs):
             raise ModelFileError(
-                f"{self.facts.source} has {len(self.inputs)} inputs, expected one that takes images"
+                f"{self.facts.source} has {len(self.inputs)} inputs, and samples have "
+                f"{len(inputs)}; `tinyml-bench inspect` shows what a model takes"
             )
-        expected = self.inputs[0].shape[1:]
-        if images.shape[1:] != expected:
+        for array, spec in zip(inputs, self.inputs, strict=True):
+            if not spec.takes(array.shape):
+                raise ModelFileError(
+                    f"{self.facts.source} takes images of shape {spec.shape[1:]}, got "
+                    f"{array.shape[1:]}; `tinyml-bench inspect` shows what a model takes"
+                )
+
+    def _check_signatures(self) -> None:
+        names = [one.name for one in self.facts.signatures]
+        if len(names) > 1:
             raise ModelFileError(
-                f"{self.facts.source} takes images of shape {expected}, got {images.shape[1:]}; "
-                f"`tinyml-bench inspect` shows what a model takes"
+                f"{self.facts.source} has the signatures {', '.join(names)}; expected one: convert "
+                f"the function alone that a device runs"
             )
 
     def _is_delegated(self) -> bool:
@@ -404,8 +380,8 @@ class Runner:
         ]
         return (
             len(delegates) == 1
-            and self._input in delegates[0]["inputs"]
-            and self._output in delegates[0]["outputs"]
+            and {*self._inputs} <= {*delegates[0]["inputs"]}
+            and {*self._outputs} <= {*delegates[0]["outputs"]}
         )
 
     def _wrong_batch(self, images: int) -> ModelFileError:
@@ -426,18 +402,15 @@ class Runner:
         )
 
 
-def _dequantized(values: NDArray[Any], fact: TensorFact) -> NDArray[np.float32]:
-    real = values.astype(np.float32)
-    if fact.is_float or not fact.scales:
-        return real
-    along = [1] * real.ndim
-    if fact.is_per_channel:
-        along[fact.axis] = -1
-    if fact.zero_points:
-        shape = along if len(fact.zero_points) > 1 else [1] * real.ndim
-        real -= np.reshape(np.array(fact.zero_points, np.float32), shape)
-    real *= np.reshape(np.array(fact.scales, np.float32), along)
-    return real
+def _in_order(model: ModelFile) -> list[int]:
+    """Return the tensors that a signature names as outputs, by name: "out_2" before "out_10"."""
+    named = [one for signature in model.signatures for one in signature.outputs]
+    named.sort(key=lambda one: natural(one[0]))
+    return [index for _, index in named]
+
+
+def _several(inputs: Inputs) -> tuple[Array, ...]:
+    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def load_interpreter(content: bytes, runtime: Runtime, *, keep_tensors: bool = False) -> Any:
@@ -474,25 +447,13 @@ def load_runtime(runtime: Runtime) -> None:
     _interpreter_class(runtime.name)
 
 
-def require_runtime(runtime: Runtime) -> None:
-    """Refuse a runtime whose package is not installed, without importing it.
-
-    Raises
-    ------
-    UsageError
-        With the command that installs it.
-    """
-    if runtime.name == "litert" and find_spec(_LITERT) is None:
-        raise UsageError(_NO_LITERT)
-
-
 def _interpreter_class(name: str) -> tuple[Any, Any]:
     if name == "tf":
         lite = import_tensorflow().lite
         return lite.Interpreter, lite.experimental.OpResolverType
     try:
         with silenced(stdout=False):  # as with TensorFlow
-            litert = importlib.import_module(f"{_LITERT}.interpreter")
+            litert = importlib.import_module(f"{LITERT}.interpreter")
     except ModuleNotFoundError as error:
-        raise UsageError(_NO_LITERT) from error
+        raise UsageError(NO_LITERT) from error
     return litert.Interpreter, litert.OpResolverType

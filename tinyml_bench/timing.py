@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyml_bench.cases import has_file, sibling_of
 from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
 from tinyml_bench.records import CaseId, Measurement
-from tinyml_bench.variants import SIBLING, VARIANTS
+from tinyml_bench.runtimes import Runtime
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from tinyml_bench.datasets.split import Inputs
     from tinyml_bench.measure import Workbench
     from tinyml_bench.suite import Suite
 
 
-def prepare(threads: int = 1) -> None:
-    """Import TensorFlow, for `threads` an operation, before the first case is timed.
+def prepare(runtime: Runtime | None = None) -> None:
+    """Import what times: TensorFlow, for the threads of `runtime`, or LiteRT without it.
 
     Where something else in this process has begun to use TensorFlow, its threads stay as they are.
     """
+    runtime = runtime or Runtime()
     with contextlib.suppress(UsageError):
+        if runtime.name != "tf":
+            from tinyml_bench.tflite import load_runtime
+
+            load_runtime(runtime)
+            return
         tensorflow = import_tensorflow()
         with contextlib.suppress(RuntimeError):
-            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_intra_op_parallelism_threads(runtime.threads)
 
 
 def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
@@ -38,7 +45,7 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
     The facts go to the suite, and all facts of the case to what pytest-benchmark saves. A case that
     crashed, or whose sibling did, is not run in this process.
     """
-    sibling = replace(case, variant=SIBLING)
+    sibling = sibling_of(case)
     if suite.measurement(case).crash or suite.workbench.measure(sibling).crash:
         suite.add_absent(case, "latency_ratio", "it crashed in a worker, or its sibling did")
         # Used, but for no figure: pytest-benchmark warns where its fixture is not used at all.
@@ -58,16 +65,16 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
 
 
 def invocation(workbench: Workbench, case: CaseId) -> Invoke:
-    """Return a function that runs one inference of `case` on its first test image."""
-    image = workbench.first_image(case)
-    prepare(workbench.runtime.threads)
+    """Return a function that runs one inference of `case` on its first test sample."""
+    sample = workbench.first_sample(case)
+    prepare(workbench.runtime)
     with silenced():
-        if VARIANTS[case.variant].is_reference:
-            return _keras_invocation(workbench, case, image)
+        if not has_file(case):
+            return _keras_invocation(workbench, case, sample)
         from tinyml_bench.tflite import Runner
 
         path = workbench.model_file(case).path
-        return Runner.from_file(path, workbench.runtime).single(image)
+        return Runner.from_file(path, workbench.runtime).single(sample)
 
 
 def extra_info(measurement: Measurement) -> dict[str, Any]:
@@ -77,11 +84,14 @@ def extra_info(measurement: Measurement) -> dict[str, Any]:
     return {**named, **measurement.facts, "cached": measurement.cached}
 
 
-def _keras_invocation(workbench: Workbench, case: CaseId, image: Any) -> Invoke:
+def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Invoke:
     import tensorflow as tf
 
-    from tinyml_bench import checkpoints, tasks
+    from tinyml_bench import checkpoints
+    from tinyml_bench.networks import graph_of
 
-    function = tasks.keras_function(checkpoints.load_model(workbench.workload(case)))
-    tensor = tf.constant(image[np.newaxis].astype(np.float32))
-    return lambda: function(tensor)
+    graph = graph_of(checkpoints.load_model(workbench.workload(case)))
+    several = sample if isinstance(sample, tuple) else (sample,)
+    function = graph.function(None, [one.shape for one in several])
+    tensors = [tf.constant(one) for one in graph.cast([one[np.newaxis] for one in several])]
+    return lambda: function(*tensors)

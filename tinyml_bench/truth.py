@@ -23,6 +23,8 @@ SHARE_LIMIT: Final = 0.001
 
 # Operators whose weights TensorFlow stores quantized wherever they are large enough.
 _WEIGHTED: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+# Of these, the ones whose kernels take int4 weights too.
+_WEIGHTED_INT4: Final = frozenset({"CONV_2D", "FULLY_CONNECTED"})
 _CONVERTERS: Final = frozenset({"QUANTIZE", "DEQUANTIZE", "CAST"})
 _NAMED: Final = 3  # operators that one sentence names
 
@@ -111,6 +113,42 @@ def _dynamic_range(structure: Structure) -> Iterator[str]:
     yield from _float_ends(structure)
 
 
+def _dynamic(structure: Structure, stored: str) -> Iterator[str]:
+    """Yield what is wrong where weights go as `stored` into kernels that quantize on the fly."""
+    for operator in _ranked(structure.operators):
+        if _is_to_be(operator, stored):
+            if operator.weights != stored:
+                yield f"{operator} has {_stored(operator)} weights, expected {stored}"
+            elif operator.computes != "hybrid":
+                yield f"{operator} {_does(operator)}, expected {stored} weights in its kernel"
+        elif _is_other(operator, {"float32", "hybrid"}):
+            yield f"{operator} {_does(operator)}, expected float activations"
+    yield from _quantizing(structure, {"QUANTIZE"})
+    yield from _float_ends(structure)
+
+
+def _weight_only(structure: Structure, stored: str) -> Iterator[str]:
+    """Yield what is wrong where weights are kept as `stored` and widened before computing."""
+    for operator in _ranked(structure.operators):
+        if _is_to_be(operator, stored) and operator.weights != stored:
+            yield f"{operator} has {_stored(operator)} weights, expected {stored}"
+        elif operator.computes == "hybrid":
+            yield (
+                f"{operator} is dynamic range (float activations, {_stored(operator)} weights), "
+                f"expected weights widened to float32"
+            )
+        elif _is_other(operator, {"float32"}):
+            yield f"{operator} {_does(operator)}, expected float32"
+    yield from _quantizing(structure, {"QUANTIZE"})
+    yield from _float_ends(structure)
+
+
+def _is_to_be(operator: Operator, stored: str) -> bool:
+    """Whether its weights must be `stored`: they are large, and there are kernels for it."""
+    kernels = _WEIGHTED_INT4 if stored == "int4" else _WEIGHTED
+    return bool(operator.weights) and operator.elements >= LARGE and operator.name in kernels
+
+
 def _int16x8(structure: Structure) -> Iterator[str]:
     yield from _integers(structure, "int16x8", {"int16", "int16x8"})
     yield from _ends(structure, {"float32", "int16"})
@@ -141,6 +179,10 @@ _CHECKS: Final[dict[str, Callable[[Structure], Iterator[str]]]] = {
     "float32": _float32,
     "float16": partial(_floats, stored="float16"),
     "dynamic_range": _dynamic_range,
+    "dynamic_int8": partial(_dynamic, stored="int8"),
+    "dynamic_int4": partial(_dynamic, stored="int4"),
+    "weight_int8": partial(_weight_only, stored="int8"),
+    "weight_int4": partial(_weight_only, stored="int4"),
     "sparse": partial(_floats, stored="float32"),
     "int16x8": _int16x8,
     "int8": _int8,

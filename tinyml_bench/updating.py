@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tinyml_bench import baselines, counting, deviations, gates
 from tinyml_bench.baselines import Change
+from tinyml_bench.cases import reference_of
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import CaseId, Finding, Measurement, Verdict
-from tinyml_bench.variants import REFERENCE
 
 HANDFUL = 8
 """Number of cases that may get worse in one update: all variants of one workload."""
@@ -102,7 +102,7 @@ def judge(
     BaselineError
         A baseline is damaged.
     """
-    reference, baseline = replace(case, variant=REFERENCE), baselines.read(folder, case)
+    reference, baseline = reference_of(case), baselines.read(folder, case)
     others = [name for name in gates.GATED if name != counting.METRIC]
     found = gates.judge(
         measurements[case],

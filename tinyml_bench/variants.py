@@ -5,10 +5,15 @@ The names are TensorFlow's own, so that a reader of its documentation knows what
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from tinyml_bench import quantizers
+from tinyml_bench.errors import UsageError
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry
 from tinyml_bench.shipping import ship_by_value
@@ -53,6 +58,14 @@ class Recipe:
         A function ``(model, calibration) -> bytes`` that takes the place of the fields above:
         `model` is the ``tf_keras`` model, `calibration` an array ``(n, h, w, c) float32`` of raw
         pixels, and the bytes are a ``.tflite`` file.
+    quantizer : str
+        ``"litert"`` where LiteRT's quantizer makes it of the float file; empty where a converter
+        makes it of the network.
+    scheme : str
+        What that quantizer does: the name of one of its ready-made recipes, such as
+        ``"static_wi8_ai8"``, or the JSON text of a recipe file.
+    default : bool
+        Among the variants of a workload that names none.
     """
 
     name: str
@@ -66,6 +79,9 @@ class Recipe:
     io_type: str = "float32"
     claim: str = ""
     converter: Converter | None = field(default=None, repr=False)
+    quantizer: str = ""
+    scheme: str = field(default="", repr=False)
+    default: bool = True
 
     @property
     def is_reference(self) -> bool:
@@ -85,10 +101,18 @@ class Recipe:
         if self.converter is not None:
             return None
         parts = {key: value for key, value in asdict(self).items() if key not in _TEXT}
-        return {key: " ".join(v) if isinstance(v, tuple) else v for key, v in parts.items()}
+        if self.quantizer:
+            version = {"quantizer_version": quantizers.version()}
+            return {"name": self.name} | {key: parts[key] for key in _QUANTIZING} | version
+        return {
+            key: " ".join(value) if isinstance(value, tuple) else value
+            for key, value in parts.items()
+            if key not in _QUANTIZING
+        }
 
 
-_TEXT = {"does", "avoid", "hardware", "converter", "claim"}
+_TEXT = {"does", "avoid", "hardware", "converter", "claim", "default"}
+_QUANTIZING = {"quantizer", "scheme"}
 
 _CLAIM_OF_NAME = {
     "float32": "float32",
@@ -139,6 +163,63 @@ def variant(name: str, *, replace: bool = False) -> Callable[[Converter], Conver
         return converter
 
     return register
+
+
+def quantizer_variant(
+    name: str,
+    *,
+    recipe: str | os.PathLike[str],
+    claim: str = "",
+    does: str = "",
+    replace: bool = False,
+) -> None:
+    """Register what LiteRT's quantizer makes of the float file, by a recipe of your own.
+
+    Needs the extra ``quantizer``.
+
+    Parameters
+    ----------
+    name : str
+        Last part of the case ids.
+    recipe : path or str
+        A ``.json`` file as the quantizer writes it, read at once, relative to the file that calls
+        this; else the name of one of its ready-made recipes, such as ``"dynamic_wi4b32_afp32"``.
+    claim : str
+        What the file must be, see :mod:`tinyml_bench.truth`; empty for no claim.
+    does : str
+        One sentence for the list of variants; empty for one that names the recipe.
+    replace : bool
+        Take the place of a variant of the same name, a built-in one included.
+
+    Raises
+    ------
+    UsageError
+        The name is taken or cannot be part of a case id, or the file is no recipe.
+    """
+    CaseId("dataset", "model", name)  # raises where the name is malformed
+    caller = sys._getframe(1).f_globals.get("__file__")
+    folder = Path(caller).resolve().parent if caller else Path.cwd()
+    scheme = _read_scheme(folder / recipe) if str(recipe).endswith(".json") else str(recipe)
+    entry = Recipe(
+        name,
+        does=does or f"What LiteRT's quantizer makes of the float file by {Path(recipe).name}.",
+        avoid="Where its recipe does not fit: see which operators it leaves in float.",
+        hardware="What its recipe was made for.",
+        calibrated=quantizers.needs_calibration(scheme),
+        claim=claim,
+        quantizer=quantizers.LITERT,
+        scheme=scheme,
+    )
+    VARIANTS.add(name, entry, replace=replace)
+
+
+def _read_scheme(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"recipe {str(file)!r} cannot be read: {reason}") from error
+    return quantizers.checked_scheme(text, f"recipe {str(file)!r}")
 
 
 _BUILT_IN = (
@@ -204,5 +285,70 @@ _BUILT_IN = (
     ),
 )
 
-for _recipe in _BUILT_IN:
+
+def _litert(name: str, scheme: str, claim: str, **texts: str) -> Recipe:
+    """Make a recipe of LiteRT's quantizer; `texts` are `does`, `avoid` and `hardware`."""
+    return Recipe(
+        name,
+        calibrated=quantizers.needs_calibration(scheme),
+        claim=claim,
+        quantizer=quantizers.LITERT,
+        scheme=scheme,
+        default=False,
+        **texts,  # type: ignore[arg-type] # texts only
+    )
+
+
+_BY_LITERT = (
+    _litert(
+        "litert_dynamic_int8",
+        "dynamic_wi8_afp32",
+        "dynamic_int8",
+        does="By LiteRT's quantizer: weights int8, activations quantized on the fly.",
+        avoid="On microcontrollers, whose runtime has no hybrid kernels, and on integer-only NPUs.",
+        hardware="Phone and desktop CPUs, without calibration data.",
+    ),
+    _litert(
+        "litert_dynamic_int4",
+        "dynamic_wi4_afp32",
+        "dynamic_int4",
+        does="By LiteRT's quantizer: weights int4 where there are kernels, activations on the fly.",
+        avoid="On small networks, which lose most; depthwise convolutions stay in float.",
+        hardware="Phone and desktop CPUs with a recent runtime, for large dense layers.",
+    ),
+    _litert(
+        "litert_weight_int8",
+        "weight_only_wi8_afp32",
+        "weight_int8",
+        does="By LiteRT's quantizer: weights stored as int8 and widened to float32 for computing.",
+        avoid="For speed: it computes in float32. Microcontrollers lack the kernels.",
+        hardware="Anything where only the download must shrink and every bit of accuracy counts.",
+    ),
+    _litert(
+        "litert_weight_int4",
+        "weight_only_wi4_afp32",
+        "weight_int4",
+        does="By LiteRT's quantizer: weights stored as int4 and widened to float32 for computing.",
+        avoid="For speed, and on small networks; depthwise convolutions stay in float.",
+        hardware="Phone and desktop CPUs with a recent runtime, where the download must shrink.",
+    ),
+    _litert(
+        "litert_int8",
+        "static_wi8_ai8",
+        "int8",
+        does="By LiteRT's quantizer: everything int8, input and output included.",
+        avoid="Without calibration data that looks like what the device will see.",
+        hardware="Microcontrollers, integer NPUs such as Ethos-U and Edge TPU, phone CPUs.",
+    ),
+    _litert(
+        "litert_int16x8",
+        "static_wi8_ai16",
+        "int16x8",
+        does="By LiteRT's quantizer: weights int8, activations int16, input and output included.",
+        avoid="For speed on x86 and most phones: convolutions run on reference kernels.",
+        hardware="DSPs and microcontrollers with 16-bit kernels, where int8 loses too much.",
+    ),
+)
+
+for _recipe in (*_BUILT_IN, *_BY_LITERT):
     VARIANTS.add(_recipe.name, _recipe)

@@ -5,7 +5,7 @@ The suite's own workloads (``benchmarks/workloads.py``) and a user's go through 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry, unknown_name
 from tinyml_bench.shipping import ship_by_value
+from tinyml_bench.variants import REFERENCE, SIBLING
 
 Build = Callable[[], Any]
 
@@ -112,18 +113,32 @@ class Workload:
     dataset, model : str
         The two parts of the id.
     build : callable
-        Returns the network as a ``tf_keras`` model that takes raw pixels in [0, 255]: whatever
-        preprocessing there is lies inside its graph.
+        Returns the network as a Keras model or a loaded SavedModel, which takes samples as the
+        dataset has them: whatever preprocessing there is lies inside its graph. It is not called
+        where there are `files`.
     checkpoint : Path or None
         Trained weights (``.npz``); ``None`` where `build` returns a trained network.
     training : Training or None
         How the checkpoint is made; ``None`` where this suite cannot train it.
     variants : tuple of str or None
-        Names of the variants to judge; ``None`` for every registered one.
+        Names of the variants to judge; ``None`` for those that are made without being asked for:
+        see :func:`tinyml_bench.cases.cases_of`.
     input_size : int or None
         Side in pixels at which the dataset is loaded; ``None`` for the dataset's own.
     profile : {"quick", "full"}
         ``"quick"`` runs by default: it needs no account, no weights and few minutes.
+    metrics : tuple of str
+        What tells how good an answer is, see :mod:`tinyml_bench.quality`.
+    reference : str
+        The variant that the others' answers are compared with.
+    sibling : str
+        The variant that the others' size and latency are put in relation to.
+    files : mapping of str to Path
+        Ready-made ``.tflite`` files by variant; empty where there is a network to convert.
+    policy : mapping
+        What is tolerated and required of this workload, as given at registration.
+    calibrates : bool
+        Whether there are samples to calibrate with; without, no variant is made that needs them.
     """
 
     dataset: str
@@ -134,6 +149,17 @@ class Workload:
     variants: tuple[str, ...] | None = None
     input_size: int | None = None
     profile: str = "quick"
+    metrics: tuple[str, ...] = ("accuracy",)
+    reference: str = REFERENCE
+    sibling: str = SIBLING
+    files: Mapping[str, Path] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    calibrates: bool = True
+
+    @property
+    def argument(self) -> str:
+        """How messages about its model begin."""
+        return f"register({str(self)!r}): model="
 
     def __str__(self) -> str:
         return f"{self.dataset}-{self.model}"

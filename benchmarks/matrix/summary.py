@@ -11,11 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from matrix.environments import ALL, NIGHTLY, ROOT, Environment
-from tinyml_bench import report, runs
+from tinyml_bench import comparison, report, runs
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.metrics import METRICS
 from tinyml_bench.project import Project
-from tinyml_bench.records import Finding, Measurement, Run, Verdict
+from tinyml_bench.records import Finding, Run, Verdict
 from tinyml_bench.report import sentence
 from tinyml_bench.report.grid import rows_of_text, table
 
@@ -33,8 +32,6 @@ _WORST = (
 _NOT_THERE = "-"
 _BY_OVERLAY = f"{Verdict.MATCHED}*"
 _NAMED = 5  # failed tests of a version that are named
-# What is set beside its base in a pull request.
-_COMPARED = ("accuracy", "size_bytes", "gzip_bytes", "activation_bytes", "latency_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +152,7 @@ def tell(name: str, markdown: Sequence[Path]) -> int:
     except TinymlError as error:
         print(error)
         return 2
-    text = "\n\n".join([report.tables(run, width=100, form="markdown"), _failing_lines(run)])
+    text = "\n\n".join([report.tables(run, width=100, form="markdown"), report.verdicts(run)])
     print(text)
     _append(markdown, text)
     return 0
@@ -169,53 +166,10 @@ def compare(base: str, new: str, markdown: Sequence[Path]) -> int:
     except TinymlError as error:
         print(error)
         return 2
-    text = compared(old, now)
+    text = comparison.compare(old, now, Project.find(ROOT)).markdown()
     print(text)
     _append(markdown, text)
     return 0
-
-
-def compared(old: Run, new: Run) -> str:
-    """Set two runs side by side, as Markdown: what changed of each case, and what fails now."""
-    before = {str(one.case): one for one in old.measurements}
-    rows = [
-        row
-        for one in new.measurements
-        if str(one.case) in before
-        for row in _changes(before[str(one.case)], one)
-    ]
-    headings = ["case", "what", "base", "here"]
-    drawn = table(rows, "github", ("left", "left", "right", "right"), headings)
-    added = sorted({str(one.case) for one in new.measurements} - set(before))
-    blocks = [
-        "## Beside its base",
-        drawn if rows else "No figure of any case changed.",
-        *([f"New cases: {', '.join(added)}"] if added else []),
-        _failing_lines(new),
-    ]
-    return "\n\n".join(blocks)
-
-
-def _failing_lines(run: Run) -> str:
-    failing = dict.fromkeys(sentence(one) for one in run.findings if one.fails)
-    return "\n".join(f"- {line}" for line in failing) or "Every gate passes."
-
-
-def _changes(old: Measurement, new: Measurement) -> Iterator[list[str]]:
-    case = str(new.case)
-    if old.provenance and new.provenance and old.provenance.runtime != new.provenance.runtime:
-        yield [case, "runtime", old.provenance.runtime, new.provenance.runtime]
-    for name in _COMPARED:
-        before, now = (
-            METRICS[name].show(old.facts.get(name)),
-            METRICS[name].show(new.facts.get(name)),
-        )
-        if before != now:
-            yield [case, name, before, now]
-    if old.predictions and new.predictions and old.predictions.samples == new.predictions.samples:
-        flips = len(new.predictions.flips(old.predictions))
-        if flips:
-            yield [case, "images with another class", "", f"{flips:,}"]
 
 
 def _column(environment: Environment, folder: Path, tests: Path) -> Column:

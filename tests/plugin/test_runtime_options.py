@@ -11,7 +11,7 @@ import pytest
 from tinyml_bench import plugin
 from tinyml_bench.tflite import KERNELS, RUNTIMES
 
-_INSTALLED = "\nimport tinyml_bench.tflite\ntinyml_bench.tflite.find_spec = lambda name: {found}\n"
+_INSTALLED = "\nimport tinyml_bench.runtimes as its\nits.find_spec = lambda name: {found}\n"
 
 # Where litert is installed or not as the test wants it; nothing is ever run by it.
 HERE, NOT_HERE = (_INSTALLED.format(found=found) for found in ("object()", "None"))

@@ -77,12 +77,12 @@ def test_a_collapse_fails_without_a_baseline(toy_project):
     outcome.stdout.fnmatch_lines(
         [
             "toy-net-int8: no baseline is stored",
-            "toy-net-int8 collapse: accuracy 0.5000, limit 0.5000: every image is called class 1*",
+            "toy-net-int8 collapse: accuracy 0.5000, limit 0.5000: every image is called class 'y*",
         ]
     )
 
 
-def test_a_class_that_vanishes_fails_with_its_number(toy_project):
+def test_a_class_that_vanishes_fails_with_its_name(toy_project):
     """The sentence says which one, from which recall to none."""
     toy_project.write_baselines()
     toy_project.pytester.makepyfile(test_gates=_CLASSES)
@@ -91,7 +91,7 @@ def test_a_class_that_vanishes_fails_with_its_number(toy_project):
     assert outcome.ret == 1
     outcome.assert_outcomes(passed=2, failed=1)
     assert first_failure_line(outcome) == (
-        "toy-net-int8 class_recall (class 0, of which nothing is recognised): "
+        "toy-net-int8 class_recall (class 'no', of which nothing is recognised): "
         "0.9000 -> 0.0000, limit 0.8500; look at layer conv"
     )
 
@@ -109,7 +109,7 @@ def test_a_missing_baseline_fails_and_names_the_command(toy_project):
     """Without a baseline nothing is judged, and the way out is printed."""
     outcome = toy_project.run()
     assert outcome.ret == 1
-    outcome.stdout.fnmatch_lines(["*pytest benchmarks/ -k toy-net-int8 --baseline-update-new*"])
+    outcome.stdout.fnmatch_lines(["*pytest -k toy-net-int8 --baseline-update-new*"])
 
 
 def test_a_crash_fails_alone(toy_project):

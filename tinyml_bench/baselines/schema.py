@@ -1,7 +1,9 @@
 """The text of a baseline file: rendering it, and reading it with the line of what is wrong.
 
 Format 1 (2026-11): facts, provenance, structure, packed predictions, history of changes. A file
-without history has an empty one; one without ``deployment`` states nothing of any device.
+without history has an empty one; one without ``deployment`` states nothing of any device. Of a
+workload's own metrics ``outcomes`` holds what the samples contribute; where ``accuracy`` is not
+among its metrics, ``predictions`` is null.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -17,14 +19,21 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import BaselineError
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics import FIXED, METRICS
+from tinyml_bench.outcomes import pack_rows, unpack_rows
 from tinyml_bench.predictions import Predictions, pack, unpack
-from tinyml_bench.records import Baseline, CaseId, Provenance
+from tinyml_bench.quality import QUALITIES
+from tinyml_bench.records import Baseline, CaseId, Outcomes, Provenance
 
 FORMAT = 1
 
 # From an older format to the next one; a reader applies as many as it takes.
 _UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+# Of a fact against what the stored contributions make it: they are float32.
+_CLOSE = 1e-6
+
+_MOST_SAMPLES, _MOST_COLUMNS = 10**8, 10**5
 
 _KIND_WORDS = {(int, float): "a number", (dict, type(None)): "dict or null"}
 
@@ -74,21 +83,43 @@ def render(baseline: Baseline, history: Sequence[Entry] = ()) -> str:
     document = {
         "format": FORMAT,
         "case": str(baseline.case),
-        "facts": {name: baseline.facts[name] for name in METRICS if name in baseline.facts},
+        "facts": {name: baseline.facts[name] for name in _ordered(baseline.facts)},
         "provenance": asdict(baseline.provenance),
         "structure": baseline.structure and baseline.structure.to_json(),
         **({"deployment": baseline.deployment.to_json()} if baseline.deployment else {}),
-        "predictions": {
-            "samples": baseline.predictions.samples,
-            "predicted": pack(baseline.predictions.predicted),
-            "labels": pack(baseline.predictions.labels),
-        },
+        "predictions": baseline.predictions and _packed(baseline.predictions),
+        **({"outcomes": _packed_rows(baseline.outcomes)} if baseline.outcomes else {}),
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     if not history:
         return text + "\n"
     lines = ",\n".join(f"  {_line(entry)}" for entry in history)
     return text.removesuffix("\n}") + f',\n "history": [\n{lines}\n ]\n}}\n'
+
+
+def _ordered(facts: Iterable[str]) -> list[str]:
+    """Order facts so that it does not matter which metrics are registered."""
+    held = set(facts)
+    return [name for name in FIXED if name in held] + sorted(held - FIXED.keys())
+
+
+def _packed(predictions: Predictions) -> dict[str, Any]:
+    return {
+        "samples": predictions.samples,
+        "predicted": pack(predictions.predicted),
+        "labels": pack(predictions.labels),
+    }
+
+
+def _packed_rows(outcomes: Outcomes) -> dict[str, Any]:
+    return {
+        name: {
+            "samples": len(outcomes[name]),
+            "columns": outcomes[name].shape[1],
+            "values": pack_rows(outcomes[name]),
+        }
+        for name in sorted(outcomes)
+    }
 
 
 def _line(entry: Entry) -> str:
@@ -115,21 +146,16 @@ class _Parser:
         stated = self._field(document, "case", str)
         if stated != str(case):
             raise self._error(f"holds case {stated!r}, expected {str(case)!r}", '"case"')
-        predictions = self._predictions(self._field(document, "predictions", dict))
-        facts = self._facts(self._field(document, "facts", dict))
-        stored = facts.get("accuracy", predictions.accuracy)
-        if abs(stored - predictions.accuracy) > 1e-9:
-            raise self._error(
-                f"states accuracy {stored} and holds predictions of accuracy "
-                f"{predictions.accuracy}: it was edited by hand",
-                '"accuracy"',
-            )
+        predictions = self._predictions(document)
+        outcomes = self._outcomes(document, predictions)
+        facts = self._facts(self._field(document, "facts", dict), outcomes)
+        self._agreeing(facts, predictions, outcomes)
         provenance = self._provenance(self._field(document, "provenance", dict))
         structure = self._structure(document)
         deployment = self._deployment(document)
         baseline = Baseline(
-            case, provenance, facts, predictions, self.source, structure, deployment
-        )  # fmt: skip
+            case, provenance, facts, predictions, self.source, structure, deployment, outcomes
+        )
         return Stored(baseline, self._history(document))
 
     def _document(self) -> dict[str, Any]:
@@ -167,9 +193,31 @@ class _Parser:
             )
         return document
 
-    def _facts(self, table: dict[str, Any]) -> dict[str, float]:
+    def _agreeing(
+        self, facts: dict[str, float], predictions: Predictions | None, outcomes: Outcomes
+    ) -> None:
+        """Refuse a figure that is not what the stored samples make it."""
+        if predictions is not None:
+            stored = facts.get("accuracy", predictions.accuracy)
+            if abs(stored - predictions.accuracy) > 1e-9:
+                raise self._error(
+                    f"states accuracy {stored} and holds predictions of accuracy "
+                    f"{predictions.accuracy}: it was edited by hand",
+                    '"accuracy"',
+                )
+        for name in [name for name in outcomes if name in facts and name in QUALITIES]:
+            stored, made = facts[name], QUALITIES[name].pool(outcomes[name])
+            if not abs(stored - made) <= _CLOSE * max(1.0, abs(made)):
+                raise self._error(
+                    f"states {name} {stored} and holds contributions that make it {made}: it was "
+                    f"edited by hand, or the metric is another one now",
+                    f'"{name}"',
+                )
+
+    def _facts(self, table: dict[str, Any], outcomes: Outcomes) -> dict[str, float]:
         for name in table:
-            if name not in METRICS:
+            # Of a metric that is not registered here the samples' contributions are there.
+            if name not in METRICS and name.removesuffix("_gap") not in outcomes:
                 raise self._error(f"has an unknown fact {name!r}", f'"{name}"')
             # Compared, not asked by math.isfinite: JSON may hold an integer that no float can.
             if not abs(self._field(table, name, (int, float))) <= sys.float_info.max:
@@ -229,14 +277,48 @@ class _Parser:
             )
         return pair[0], pair[1]
 
-    def _predictions(self, table: dict[str, Any]) -> Predictions:
-        samples = self._field(table, "samples", int)
-        if not 0 < samples <= 10**8:
-            raise self._error(f"states {samples} images", '"samples"')
+    def _predictions(self, document: dict[str, Any]) -> Predictions | None:
+        table = self._field(document, "predictions", (dict, type(None)))
+        if table is None:
+            return None
+        samples = self._number(table, "samples", _MOST_SAMPLES)
         return Predictions(
             self._unpacked(table, "predicted", unpack, samples),
             self._unpacked(table, "labels", unpack, samples),
         )
+
+    def _outcomes(
+        self, document: dict[str, Any], predictions: Predictions | None
+    ) -> dict[str, Any]:
+        tables = self._field({"outcomes": {}, **document}, "outcomes", dict)
+        outcomes = {name: self._rows(tables, name) for name in tables}
+        sizes = {len(rows) for rows in outcomes.values()}
+        if predictions is not None:
+            sizes.add(predictions.samples)
+        if not sizes:
+            raise self._error(
+                "'predictions' is None, expected dict, or 'outcomes'", '"predictions"'
+            )
+        if len(sizes) != 1:
+            told = " and ".join(map(str, sorted(sizes)))
+            raise self._error(f"holds {told} samples, expected one number of them", '"samples"')
+        return outcomes
+
+    def _rows(self, tables: dict[str, Any], name: str) -> Any:
+        table = self._field(tables, name, dict)
+        samples = self._number(table, "samples", _MOST_SAMPLES)
+        columns = self._number(table, "columns", _MOST_COLUMNS)
+        try:
+            return unpack_rows(self._field(table, "values", str), samples, columns)
+        except ValueError as error:
+            raise self._error(f"{name!r} {error}", f'"{name}": {{') from error
+
+    def _number(self, table: dict[str, Any], name: str, most: int) -> int:
+        number: int = self._field(table, name, int)
+        if not 0 < number <= most:
+            words = "images" if name == "samples" else name
+            raise self._error(f"states {number} {words}", f'"{name}"')
+        return number
 
     def _unpacked(
         self, table: dict[str, Any], name: str, reader: Callable[[str, int], Any], samples: int

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from tinyml_bench.baselines import merging, overlays
 from tinyml_bench.baselines.files import path_of, read_stored, write
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
@@ -49,9 +51,10 @@ def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
     Raises
     ------
     BaselineError
-        It crashed, lacks predictions, or holds a figure that is not finite: nothing can be stored.
+        It crashed, nothing was evaluated, or it holds a figure that is not finite: nothing can be
+        stored.
     """
-    if measurement.provenance is None or measurement.predictions is None:
+    if measurement.provenance is None or not measurement.samples:
         raise BaselineError(f"{measurement.case}: nothing was measured that could be stored")
     facts = {name: value for name, value in measurement.facts.items() if METRICS[name].stored}
     for name, value in facts.items():
@@ -66,6 +69,7 @@ def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
         source,
         measurement.structure,
         measurement.deployment,
+        measurement.outcomes,
     )
 
 
@@ -113,7 +117,7 @@ def update(
         holds (fewer images, or a figure to be added that comes from elsewhere), it is worse and no
         reason is given, or what is to be written is what an overlay tells.
     """
-    if measurement.crash is not None or measurement.predictions is None:
+    if measurement.crash is not None or not measurement.samples:
         return None
     path = path_of(folder, measurement.case)
     new = from_measurement(measurement, str(path))
@@ -177,10 +181,10 @@ def _store(
 
 def _renewed(old: Baseline, new: Baseline, findings: list[Finding], reason: str) -> Baseline:
     """Return what is to replace `old`, or refuse."""
-    if old.predictions.samples > new.predictions.samples:
+    if old.samples > new.samples:
         raise BaselineError(
-            f"{old.source}: holds {old.predictions.samples} images, this run evaluated "
-            f"{new.predictions.samples}; update it from a run without --tinyml-samples"
+            f"{old.source}: holds {old.samples} images, this run evaluated "
+            f"{new.samples}; update it from a run without --tinyml-samples"
         )
     if not reason and is_of_another_runtime(old, new):
         raise BaselineError(
@@ -223,11 +227,17 @@ def _completed(old: Baseline, new: Baseline) -> Baseline:
                 f"{old.source}: {name} cannot be added: it was measured on other images, weights, "
                 f"processor or runtime than what the file holds; rewrite it with --baseline-update"
             )
-    return replace(merging.completed(old, new), facts=facts)
+    return replace(
+        merging.completed(old, new),
+        facts=facts,
+        predictions=old.predictions or new.predictions,
+        outcomes=dict(old.outcomes)
+        | {name: rows for name, rows in new.outcomes.items() if name not in old.facts},
+    )
 
 
 def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
-    same_images = old.predictions.samples == new.predictions.samples
+    same_images = old.samples == new.samples
     return (
         _same_place(metric, old, new)
         and old.provenance.checkpoint_sha256 == new.provenance.checkpoint_sha256
@@ -245,8 +255,8 @@ def _merged(old: Baseline, new: Baseline, findings: Iterable[Finding]) -> Baseli
     new = merging.renewed(old, new)
     facts = dict(new.facts)
     for name, value in old.facts.items():
-        metric = METRICS[name]
-        if metric.noisy and name not in alarmed and _same_place(metric, old, new):
+        metric = METRICS.get(name)
+        if metric and metric.noisy and name not in alarmed and _same_place(metric, old, new):
             facts[name] = value
     return replace(new, facts=facts)
 
@@ -259,15 +269,33 @@ def _same_place(metric: Metric, old: Baseline, new: Baseline) -> bool:
 
 def _difference(old: Baseline | None, new: Baseline, path: Path) -> Change | None:
     before = {} if old is None else old.facts
-    names = [name for name in METRICS if before.get(name) != new.facts.get(name)]
+    known = [*METRICS, *({*before, *new.facts} - set(METRICS))]
+    names = [name for name in known if before.get(name) != new.facts.get(name)]
     facts = tuple((name, before.get(name), new.facts.get(name)) for name in names)
     if old is None:
         return Change(path, created=True, facts=facts)
-    comparable = old.predictions.samples == new.predictions.samples
-    flips = len(new.predictions.flips(old.predictions)) if comparable else new.predictions.samples
+    flips = _flips(old, new)
     # The same figures in another place: unless that is stored, they stay incomparable for ever.
     moved = any(not _same_place(METRICS[name], old, new) for name in new.facts)
-    rebuilt = old.structure != new.structure or merging.changed(old, new)
+    rebuilt = (
+        old.structure != new.structure
+        or merging.changed(old, new)
+        or not _same_outcomes(old, new)
+        or (old.predictions is None) != (new.predictions is None)
+    )
     if not (facts or flips or moved or rebuilt):
         return None
     return Change(path, created=False, facts=facts, flips=flips)
+
+
+def _flips(old: Baseline, new: Baseline) -> int:
+    if old.predictions is None or new.predictions is None:
+        return 0
+    same_images = old.samples == new.samples
+    return len(new.predictions.flips(old.predictions)) if same_images else new.samples
+
+
+def _same_outcomes(old: Baseline, new: Baseline) -> bool:
+    return old.outcomes.keys() == new.outcomes.keys() and all(
+        np.array_equal(old.outcomes[name], new.outcomes[name]) for name in new.outcomes
+    )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from tinyml_bench.datasets.source import Source
 from tinyml_bench.datasets.split import SPLITS, Split
 from tinyml_bench.errors import UsageError
@@ -149,6 +151,13 @@ def _check(name: str, classes: int, split: str, loaded: Split) -> None:
         raise UsageError(
             f"dataset {name!r}: expected its function to return Split({split!r}, ...), "
             f"got {getattr(loaded, 'name', loaded)!r:.80} of type {type(loaded).__name__}"
+        )
+    labels = loaded.labels
+    if labels.ndim != 1 or labels.dtype != np.int64 or int(labels.min()) < 0:
+        raise UsageError(
+            f"dataset {name!r}, split {split!r}: expected one class index from 0 per image, "
+            f"({len(loaded)},) integers, got {labels.shape} {labels.dtype} from "
+            f"{labels.min() if labels.size else 0}"
         )
     if int(loaded.labels.max()) >= classes:
         raise UsageError(

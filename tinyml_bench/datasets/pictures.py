@@ -45,15 +45,17 @@ class Picture(NamedTuple):
         return self.tree.stamp(self.file)
 
 
-def decode(content: bytes, size: int, channels: int, name: str) -> NDArray[np.uint8]:
-    """Return one picture as ``(size, size, channels) uint8``.
+def decode(
+    content: bytes, size: int | tuple[int, int], channels: int, name: str
+) -> NDArray[np.uint8]:
+    """Return one picture as ``(height, width, channels) uint8``.
 
     Parameters
     ----------
     content : bytes
         A JPEG or PNG file.
-    size : int
-        Side in pixels.
+    size : int or tuple of int
+        Side in pixels; or height and width, of what is no square.
     channels : {1, 3}
         Grey, or red, green and blue.
     name : str
@@ -66,21 +68,22 @@ def decode(content: bytes, size: int, channels: int, name: str) -> NDArray[np.ui
     """
     from PIL import Image
 
+    height, width = (size, size) if isinstance(size, int) else size
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise ValueError(f"announces {picture.width} x {picture.height} pixels")
             # Of a large JPEG half, quarter or eighth of the size is decoded where that is at least
             # twice what is wanted: several times faster, and the filter still has enough.
-            picture.draft(None, (2 * size, 2 * size))
-            square = picture.convert(_CHANNELS[channels])
-            if square.size != (size, size):
-                square = square.resize((size, size), Image.Resampling.BILINEAR)
+            picture.draft(None, (2 * width, 2 * height))
+            made = picture.convert(_CHANNELS[channels])
+            if made.size != (width, height):
+                made = made.resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataCorruptError(
             f"{name} is damaged ({_reason(error)}, {len(content)} bytes); download it again"
         ) from error
-    return np.asarray(square).reshape(size, size, channels)
+    return np.asarray(made).reshape(height, width, channels)
 
 
 def decode_all(

@@ -7,6 +7,7 @@ those of the float model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,15 +43,17 @@ _CHANNELS: Final = {
     "FULLY_CONNECTED": 0,
     "TRANSPOSE_CONV": 0,
 }
-# What TensorFlow calls the operation that such an operator is made from.
+# What TensorFlow and Keras 3 call the operation that such an operator is made from.
 _MADE_FROM: Final = {
-    "CONV_2D": "conv2d",
-    "DEPTHWISE_CONV_2D": "depthwise",
-    "FULLY_CONNECTED": "matmul",
-    "TRANSPOSE_CONV": "conv2d_transpose",
-    "ADD": "add",
-    "MEAN": "mean",
+    "CONV_2D": ("conv2d", "convolution"),
+    "DEPTHWISE_CONV_2D": ("depthwise",),
+    "FULLY_CONNECTED": ("matmul",),
+    "TRANSPOSE_CONV": ("conv2d_transpose",),
+    "ADD": ("add",),
+    "MEAN": ("mean",),
 }
+# Keras 3 numbers the scope of a layer that is called once more.
+_NUMBER: Final = re.compile(r"_\d+$")
 _WRAPPERS: Final = ("quant_", "prune_low_magnitude_", "cluster_")
 _RANGES: Final = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
@@ -253,18 +256,20 @@ class _Comparison:
         tensors = [ours.tensors[index], theirs.tensors[self.counterparts[index]]]
         tensors += ours.pick(operator.inputs[_WEIGHTS : _WEIGHTS + 1])
         parts = [part.split("/") for tensor in tensors for part in tensor.name.split(";")]
-        kind = _MADE_FROM.get(operator.name, operator.name.lower())
-        parts.sort(key=lambda part: kind not in part[-1].lower())
+        kinds = _MADE_FROM.get(operator.name, (operator.name.lower(),))
+        parts.sort(key=lambda part: not any(kind in part[-1].lower() for kind in kinds))
         named = (self._known(step) for part in parts for step in reversed(part))
         found = next((name for name in named if name), None)
         is_input = any(tensors[1] is one for one in theirs.inputs)
-        return found or ("input" if is_input else tensors[0].name)
+        # The scope of the operation says where it is in the file, without all that is fused.
+        return found or ("input" if is_input else "/".join(parts[0][:-1] or parts[0]))
 
     def _known(self, step: str) -> str | None:
         bare = step
         for wrapper in _WRAPPERS:
             bare = bare.removeprefix(wrapper)
-        return next((name for name in (step, bare) if name in self.layer_names), None)
+        candidates = (step, bare, _NUMBER.sub("", bare))
+        return next((name for name in candidates if name in self.layer_names), None)
 
 
 def _tally(tensor: TensorFact) -> _Tally:

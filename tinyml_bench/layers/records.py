@@ -18,7 +18,7 @@ class Suspect:
     Parameters
     ----------
     layer : str
-        Name of the Keras layer; the tensor's own name where none of the layers is in it.
+        Name of the Keras layer; where none of the layers is in the tensor's name, what that says.
     tensor : str
         Name in the quantized file of what the layer gives.
     operator : str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tinyml_bench.report.deployment import Shelf, devices
-from tinyml_bench.report.grid import rows_of_text
-from tinyml_bench.report.sentences import change_lines, failure, sentence
+from tinyml_bench.report.grid import markdown_table, rows_of_text
+from tinyml_bench.report.sentences import change_lines, failure, sentence, verdicts
 from tinyml_bench.report.summary import across_runtimes, summary
 from tinyml_bench.report.tables import availability, tables
 
@@ -15,8 +15,10 @@ __all__ = [
     "change_lines",
     "devices",
     "failure",
+    "markdown_table",
     "rows_of_text",
     "sentence",
     "summary",
     "tables",
+    "verdicts",
 ]

@@ -14,10 +14,12 @@ def images(measured: Measured, workloads: Sequence[str]) -> tuple[str, list[tupl
     """Say how many images were evaluated: in a title where one number holds for all, else noted."""
     counts = {workload: _counted(measured, workload) for workload in workloads}
     told = {text for text in counts.values() if text}
+    # Pictures have classes; what has none may be of anything.
+    what = "images" if any(one.predictions for one in measured) or not told else "samples"
     if len(told) == 1 and "(" not in (one := told.pop()):
-        return f"{one} test images", []
+        return f"{one} test {what}", []
     listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
-    return "the test images", [("", f"test images: {listed}")] if listed else []
+    return f"the test {what}", [("", f"test {what}: {listed}")] if listed else []
 
 
 def runtimes(measured: Measured) -> list[tuple[str, str]]:
@@ -40,9 +42,9 @@ def detectable(measured: Measured, workloads: Sequence[str]) -> str:
 
 def _counted(measured: Measured, workload: str) -> str:
     samples = {
-        one.case.variant: one.predictions.samples
+        one.case.variant: one.samples
         for one in measured
-        if one.case.workload == workload and one.predictions is not None
+        if one.case.workload == workload and one.samples
     }
     if not samples:
         return ""
@@ -58,6 +60,9 @@ def _smallest_drop(measured: Measured, workload: str) -> str:
         if one.case.workload == workload and "detectable_drop" in one.facts
     ]
     if not drops:
-        return ""
+        few = any(
+            "detectable_drop" in one.absent for one in measured if one.case.workload == workload
+        )
+        return "none, there are too few images" if few else ""
     low, high = f"{min(drops):.2f}", f"{max(drops):.2f}"
     return low if low == high else f"{low} to {high}"

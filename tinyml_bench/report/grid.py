@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -61,6 +61,14 @@ def table(
     return trimmed(
         tabulate(list(rows), headings, tablefmt=style, disable_numparse=True, colalign=tuple(align))
     )
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()
+) -> str:
+    """Draw a Markdown table; columns at the positions `numbers` rest on the right."""
+    align = ["right" if column in numbers else "left" for column in range(len(headings))]
+    return table(rows, "github", align, headings) if rows else ""
 
 
 def broken(name: str, widest: int | None) -> str:

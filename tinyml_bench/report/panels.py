@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tinyml_bench import paper
@@ -11,6 +11,17 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.records import Measurement, Run, Verdict
 from tinyml_bench.registry import unknown_name
 from tinyml_bench.report import captions
+from tinyml_bench.report.figures import (
+    ACCURACY,
+    LATENCY,
+    RATIO,
+    SECONDS,
+    Figure,
+    has_accuracy,
+    own_figures,
+    own_metrics,
+    own_title,
+)
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {
@@ -111,34 +122,6 @@ class Sheet:
     notes: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """How a metric becomes text: its scale, its decimals, and the verdicts that mark it.
-
-    `decimals` is ``None`` where the smallest value of a line decides.
-    """
-
-    metric: str
-    scale: float = 1.0
-    decimals: int | None = 2
-    judged: tuple[str, ...] = ()
-    cached: bool = False
-
-
-_ACCURACY = _Figure(
-    "accuracy",
-    100.0,
-    judged=(
-        "case", "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall",
-        "collapse",
-    ),
-    cached=True,
-)  # fmt: skip
-_SECONDS = _Figure("split_seconds", decimals=None, cached=True)
-_LATENCY = _Figure("latency_ns", 1e-6, decimals=None)
-_RATIO = _Figure("latency_ratio", judged=("case", "latency_ratio"))
-
-
 def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
     """Arrange a run as the paper does; `paper_too` adds the paper's lines and takes its basis.
 
@@ -153,9 +136,14 @@ def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
 
 
 def formats(run: Run) -> tuple[str, ...]:
-    """Return the paper's eight variants, then a run's others as they came."""
-    measured = (measurement.case.variant for measurement in run.measurements)
-    return tuple(dict.fromkeys([*paper.variants(), *measured]))
+    """Return the paper's eight variants, then a run's others as they came.
+
+    Those of the eight that a run of other workloads than the paper's has not are left out.
+    """
+    measured = [measurement.case.variant for measurement in run.measurements]
+    ours = any(one.case.workload in paper.workloads() for one in run.measurements)
+    eight = [name for name in paper.variants() if ours or name in measured]
+    return tuple(dict.fromkeys([*eight, *measured]))
 
 
 def workloads(run: Run) -> tuple[str, ...]:
@@ -174,7 +162,7 @@ class _Builder:
         self.workloads = workloads(run)
         self.measured = {str(measurement.case): measurement for measurement in run.measurements}
         self.findings = {(finding.case, finding.metric): finding for finding in run.findings}
-        evaluated = [one for one in run.measurements if one.predictions is not None]
+        evaluated = [one for one in run.measurements if one.samples]
         self.all_cached = bool(evaluated) and all(one.cached for one in evaluated)
         self.letters: dict[str, str] = {}
         self.used: set[str] = set()
@@ -183,19 +171,16 @@ class _Builder:
         measured = tuple(self.measured.values())
         samples, sample_notes = captions.images(measured, self.workloads)
         metric, against = _BASES[basis]
-        size = _Figure(metric, 100.0, judged=("case", "size_bytes", "gzip_bytes", "size_reduction"))
+        size = Figure(metric, 100.0, judged=("case", "size_bytes", "gzip_bytes", "size_reduction"))
         panels = (
-            replace(
-                self._panel(f"Accuracy: % of {samples}", "accuracy %", _ACCURACY),
-                note=captions.detectable(measured, self.workloads),
-            ),
+            *self._answers(samples),
             self._panel(f"Size reduction: % against {against}", "size reduction %", size),
-            self._panel("Time: seconds for all test images", "seconds", _SECONDS),
+            self._panel("Time: seconds for all test images", "seconds", SECONDS),
             self._panel(
                 "Latency: ms of one inference; ratio to float32 in the same rounds",
                 "latency ms",
-                _LATENCY,
-                _RATIO,
+                LATENCY,
+                ("ratio", RATIO),
             ),
         )
         notes = [(letter, text) for text, letter in self.letters.items()]
@@ -213,33 +198,65 @@ class _Builder:
             ),
         )
 
+    def _answers(self, samples: str) -> Iterator[Panel]:
+        """Yield the panels that tell how good the answers are, each of the workloads it is of."""
+        measured = tuple(self.measured.values())
+        of = {
+            workload: [one for one in measured if one.case.workload == workload]
+            for workload in self.workloads
+        }
+        classifying = [workload for workload in self.workloads if has_accuracy(of[workload])]
+        if classifying:
+            yield replace(
+                self._panel(
+                    f"Accuracy: % of {samples}", "accuracy %", ACCURACY, workloads=classifying
+                ),
+                note=captions.detectable(measured, self.workloads),
+            )
+        for metric in own_metrics(measured):
+            figure, gap = own_figures(metric)
+            heading = f"{metric.name} {metric.unit}".strip()
+            mine = [name for name in of if any(metric.name in one.outcomes for one in of[name])]
+            title = own_title(metric, samples)
+            yield self._panel(title, heading, figure, ("gap", gap), workloads=mine)
+
     def _panel(
-        self, title: str, heading: str, figure: _Figure, ratio: _Figure | None = None
+        self,
+        title: str,
+        heading: str,
+        figure: Figure,
+        second: tuple[str, Figure] | None = None,
+        *,
+        workloads: Sequence[str] | None = None,
     ) -> Panel:
         def lines(workload: str) -> Iterable[Line]:
             show = self._shower(workload, figure)
             yield Line("", self._line(workload, figure, show))
-            if ratio is not None:
-                yield Line("ratio", self._line(workload, ratio, self._shower(workload, ratio)))
+            if second is not None:
+                label, beside = second
+                yield Line(label, self._line(workload, beside, self._shower(workload, beside)))
             elif self.paper_too and workload in paper.workloads():
                 yield Line("paper", self._paper_line(workload, figure, show))
 
         if reason := self._common_reason(figure):
             return Panel(f"{title}. None: {reason}", heading, ())
-        groups = (Group(workload, tuple(lines(workload))) for workload in self.workloads)
+        shown = self.workloads if workloads is None else workloads
+        groups = (Group(workload, tuple(lines(workload))) for workload in shown)
         return Panel(title, heading, tuple(groups))
 
-    def _common_reason(self, figure: _Figure) -> str:
+    def _common_reason(self, figure: Figure) -> str:
         """Return why no case at all has the figure, where the reason is one: dashes say less."""
-        if self.paper_too and figure is not _LATENCY:
+        if self.paper_too and figure is not LATENCY:
             return ""
         alive = [one for one in self.measured.values() if one.crash is None]
         reasons = {self._reason(one, figure) for one in alive if figure.metric not in one.facts}
         measured = any(figure.metric in one.facts for one in self.measured.values())
         return reasons.pop() if len(reasons) == 1 and not measured else ""
 
-    def _shower(self, workload: str, figure: _Figure) -> Callable[[float], str]:
+    def _shower(self, workload: str, figure: Figure) -> Callable[[float], str]:
         """Return how to show a workload's values, the paper's too: all with the same decimals."""
+        if figure.form:
+            return lambda value: format(value, figure.form)
         decimals = figure.decimals
         if decimals is None:
             cases = ((f"{workload}-{variant}", variant) for variant in self.formats)
@@ -261,16 +278,16 @@ class _Builder:
 
         return show
 
-    def _value(self, case: str, figure: _Figure) -> float | None:
+    def _value(self, case: str, figure: Figure) -> float | None:
         measurement = self.measured.get(case)
         return None if measurement is None else measurement.facts.get(figure.metric)
 
     def _line(
-        self, workload: str, figure: _Figure, show: Callable[[float], str]
+        self, workload: str, figure: Figure, show: Callable[[float], str]
     ) -> tuple[Cell, ...]:
         return tuple(self._cell(f"{workload}-{variant}", figure, show) for variant in self.formats)
 
-    def _cell(self, case: str, figure: _Figure, show: Callable[[float], str]) -> Cell:
+    def _cell(self, case: str, figure: Figure, show: Callable[[float], str]) -> Cell:
         measurement = self.measured.get(case)
         if measurement is None:
             self.used.add("ours")
@@ -289,7 +306,7 @@ class _Builder:
         return Cell("-", self._use(mark) + self._letter(reason))
 
     def _paper_line(
-        self, workload: str, figure: _Figure, show: Callable[[float], str]
+        self, workload: str, figure: Figure, show: Callable[[float], str]
     ) -> tuple[Cell, ...]:
         def cell(variant: str) -> Cell:
             value = paper.figure(workload, variant, figure.metric)
@@ -300,12 +317,12 @@ class _Builder:
 
         return tuple(cell(variant) for variant in self.formats)
 
-    def _mark(self, case: str, figure: _Figure) -> str:
+    def _mark(self, case: str, figure: Figure) -> str:
         found = [self.findings.get((case, metric)) for metric in figure.judged]
         verdicts = {finding.verdict for finding in found if finding is not None}
         return next((mark for verdict, mark in _MARKS.items() if verdict in verdicts), "")
 
-    def _reason(self, measurement: Measurement, figure: _Figure) -> str:
+    def _reason(self, measurement: Measurement, figure: Figure) -> str:
         absent = measurement.absent.get(figure.metric, "")
         finding = self.findings.get((str(measurement.case), figure.metric))
         return absent or (finding.reason if finding is not None else "")
@@ -320,9 +337,9 @@ class _Builder:
         return marks
 
     def _cache_note(self) -> list[tuple[str, str]]:
-        words = (
-            "accuracy and seconds are from the measurement cache: same model, runtime and images"
-        )
+        accuracy = any("accuracy" in one.facts for one in self.measured.values())
+        what, of = ("accuracy", "images") if accuracy else ("figures", "samples")
+        words = f"{what} and seconds are from the measurement cache: same model, runtime and {of}"
         return [("", words)] if self.all_cached else []
 
     def _crashes(self) -> list[tuple[str, str]]:

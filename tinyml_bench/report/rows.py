@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from tinyml_bench import paper
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics import FIXED, METRICS
 from tinyml_bench.records import Finding, Measurement, Run
 
 # The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
@@ -37,7 +37,7 @@ def as_csv(run: Run, paper_too: bool = False) -> str:
 
 def _rows(run: Run) -> Iterator[list[str]]:
     findings = {(finding.case, finding.metric): finding for finding in run.findings}
-    for metric in ("case", *METRICS):
+    for metric in _metrics(run):
         for measurement in run.measurements:
             finding = findings.get((str(measurement.case), metric))
             value = measurement.facts.get(metric)
@@ -55,6 +55,13 @@ def _rows(run: Run) -> Iterator[list[str]]:
             ]
 
 
+def _metrics(run: Run) -> list[str]:
+    """Return every metric, those that only this run knows last."""
+    met = {name for one in run.measurements for name in (*one.facts, *one.absent)}
+    known = dict.fromkeys(["case", *METRICS])
+    return [*known, *sorted(met - known.keys())]
+
+
 def _note(measurement: Measurement, finding: Finding | None, value: float | None) -> str:
     if finding is not None and finding.reason:
         return finding.reason
@@ -62,6 +69,8 @@ def _note(measurement: Measurement, finding: Finding | None, value: float | None
 
 
 def _unit(metric: str) -> str:
+    if metric not in FIXED:
+        return METRICS[metric].unit if metric in METRICS else ""
     return next((unit for end, unit in _UNITS.items() if metric.endswith(end)), "share")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tinyml_bench.baselines import Change
 from tinyml_bench.metrics import METRICS
-from tinyml_bench.records import Finding, Verdict
+from tinyml_bench.records import Finding, Run, Verdict
 
 # Said where a finding gives no reason of its own.
 _DEFAULT_REASONS = {
@@ -17,7 +17,7 @@ _DEFAULT_REASONS = {
 }
 
 # What they compare has names and no number, so the reason says it all.
-_NAMED = frozenset({"micro", "npu", "parity", "budget"})
+_NAMED = frozenset({"micro", "npu", "parity", "budget", "collapse"})
 
 
 def sentence(finding: Finding) -> str:
@@ -61,6 +61,12 @@ def failure(findings: Sequence[Finding]) -> str:
     evidence = _distinct(line.rstrip() for finding in failing for line in finding.evidence)
     advice = _distinct(finding.advice for finding in failing)
     return "\n".join([*sentences, *(f"    {line}" for line in evidence), *advice])
+
+
+def verdicts(run: Run) -> str:
+    """Return what fails in a run as a Markdown list, each sentence once, or that nothing does."""
+    failing = dict.fromkeys(sentence(one) for one in run.findings if one.fails)
+    return "\n".join(f"- {line}" for line in failing) or "Every gate passes."
 
 
 def change_lines(change: Change) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +9,20 @@ from typing import Any
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
+from tinyml_bench.outcomes import pack_rows, unpack_rows
 from tinyml_bench.predictions import Predictions, pack, unpack
-from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Provenance, Run, Verdict
+from tinyml_bench.quality import described, remember
+from tinyml_bench.records import (
+    CaseId,
+    Crash,
+    Finding,
+    Measurement,
+    Outcomes,
+    Provenance,
+    Run,
+    Verdict,
+)
+from tinyml_bench.runs.fields import checked, field, finite, number, optional
 
 # History of the format:
 # 1 (0.1.0): first one.
@@ -20,14 +30,6 @@ FORMAT = 1
 
 # Format number -> the function `upgrade_<n>_to_<n + 1>` that turns such a mapping into the next.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-
-_KINDS = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    int: "an integer",
-    bool: "true or false",
-}
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -38,10 +40,13 @@ def to_json(run: Run) -> dict[str, Any]:
     UsageError
         A value is NaN or infinite.
     """
+    named = {name: None for one in run.measurements for name in one.outcomes}
+    own = {name: words for name in named if (words := described(name))}
     return {
         "format": FORMAT,
         "name": run.name,
         "created": run.created,
+        **({"metrics": own} if own else {}),
         "measurements": [measurement_to_json(measurement) for measurement in run.measurements],
         "findings": [finding_to_json(finding) for finding in run.findings],
     }
@@ -50,22 +55,26 @@ def to_json(run: Run) -> dict[str, Any]:
 def from_json(mapping: object) -> Run:
     """Undo :func:`to_json`, upgrading an older format.
 
+    A user's metrics that the run tells of are known from then on, where they were not registered.
+
     Raises
     ------
     UsageError
         A field is missing or of the wrong type, or the format is newer than this package.
     """
-    top = _upgraded(_checked(mapping, dict, "the file"))
+    top = _upgraded(checked(mapping, dict, "the file"))
+    for name, words in field({"metrics": {}, **top}, "metrics", dict).items():
+        _remember(name, words, f"metrics.{name}")
     return Run(
-        name=_field(top, "name", str),
-        created=_field(top, "created", str),
+        name=field(top, "name", str),
+        created=field(top, "created", str),
         measurements=tuple(
             measurement_from_json(entry, f"measurements[{index}]")
-            for index, entry in enumerate(_field(top, "measurements", list))
+            for index, entry in enumerate(field(top, "measurements", list))
         ),
         findings=tuple(
             finding_from_json(entry, f"findings[{index}]")
-            for index, entry in enumerate(_field(top, "findings", list))
+            for index, entry in enumerate(field(top, "findings", list))
         ),
     )
 
@@ -83,7 +92,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
         "case": case,
         "provenance": measurement.provenance and _provenance_to_json(measurement.provenance),
         "facts": {
-            name: _finite(value, f"{case} {name}") for name, value in measurement.facts.items()
+            name: finite(value, f"{case} {name}") for name, value in measurement.facts.items()
         },
         "predictions": measurement.predictions and _predictions_to_json(measurement.predictions),
         "absent": dict(measurement.absent),
@@ -92,6 +101,7 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
         "structure": measurement.structure and measurement.structure.to_json(),
         "claim": measurement.claim,
         **_deployment_to_json(measurement),
+        **({"outcomes": _outcomes_to_json(measurement.outcomes)} if measurement.outcomes else {}),
     }
 
 
@@ -103,25 +113,29 @@ def measurement_from_json(mapping: object, where: str = "measurement") -> Measur
     UsageError
         A field is missing or of the wrong type.
     """
-    entry = _checked(mapping, dict, where)
-    facts = _field(entry, "facts", dict, where)
-    absent = _field(entry, "absent", dict, where)
+    entry = checked(mapping, dict, where)
+    facts = field(entry, "facts", dict, where)
+    absent = field(entry, "absent", dict, where)
     return Measurement(
-        case=_case(_field(entry, "case", str, where), f"{where}.case"),
-        provenance=_optional(entry, "provenance", where, _provenance_from_json),
-        facts={name: _number(value, f"{where}.facts.{name}") for name, value in facts.items()},
-        predictions=_optional(entry, "predictions", where, _predictions_from_json),
+        case=_case(field(entry, "case", str, where), f"{where}.case"),
+        provenance=optional(entry, "provenance", where, _provenance_from_json),
+        facts={name: number(value, f"{where}.facts.{name}") for name, value in facts.items()},
+        predictions=optional(entry, "predictions", where, _predictions_from_json),
         absent={
-            name: _checked(value, str, f"{where}.absent.{name}") for name, value in absent.items()
+            name: checked(value, str, f"{where}.absent.{name}") for name, value in absent.items()
         },
-        crash=_optional(entry, "crash", where, _crash_from_json),
-        cached=_field(entry, "cached", bool, where),
-        structure=_optional(entry, "structure", where, _structure_from_json),
-        claim=_field(entry, "claim", str, where),
+        crash=optional(entry, "crash", where, _crash_from_json),
+        cached=field(entry, "cached", bool, where),
+        structure=optional(entry, "structure", where, _structure_from_json),
+        claim=field(entry, "claim", str, where),
         # Runs that measured nothing of a device have no such field.
-        deployment=_optional(
+        deployment=optional(
             {"deployment": None, **entry}, "deployment", where, _deployment_from_json
         ),
+        outcomes={
+            name: _rows_from_json(rows, f"{where}.outcomes.{name}")
+            for name, rows in field({"outcomes": {}, **entry}, "outcomes", dict, where).items()
+        },
     )
 
 
@@ -136,7 +150,7 @@ def finding_to_json(finding: Finding) -> dict[str, Any]:
     entry = _listed(asdict(finding)) | {"verdict": finding.verdict.value}
     for name in ("baseline", "current", "limit"):
         if entry[name] is not None:
-            entry[name] = _finite(entry[name], f"{finding.case} {finding.metric}, {name}")
+            entry[name] = finite(entry[name], f"{finding.case} {finding.metric}, {name}")
     return entry
 
 
@@ -148,30 +162,30 @@ def finding_from_json(mapping: object, where: str = "finding") -> Finding:
     UsageError
         A field is missing or of the wrong type.
     """
-    entry = _checked(mapping, dict, where)
+    entry = checked(mapping, dict, where)
     return Finding(
-        case=_field(entry, "case", str, where),
-        metric=_field(entry, "metric", str, where),
-        verdict=_verdict(_field(entry, "verdict", str, where), f"{where}.verdict"),
-        fails=_field(entry, "fails", bool, where),
-        baseline=_optional(entry, "baseline", where, _number),
-        current=_optional(entry, "current", where, _number),
-        limit=_optional(entry, "limit", where, _number),
-        reason=_field(entry, "reason", str, where),
+        case=field(entry, "case", str, where),
+        metric=field(entry, "metric", str, where),
+        verdict=_verdict(field(entry, "verdict", str, where), f"{where}.verdict"),
+        fails=field(entry, "fails", bool, where),
+        baseline=optional(entry, "baseline", where, number),
+        current=optional(entry, "current", where, number),
+        limit=optional(entry, "limit", where, number),
+        reason=field(entry, "reason", str, where),
         evidence=_lines(entry, "evidence", where),
-        advice=_field(entry, "advice", str, where),
+        advice=field(entry, "advice", str, where),
         flipped=tuple(
-            _checked(position, int, f"{where}.flipped")
-            for position in _field(entry, "flipped", list, where)
+            checked(position, int, f"{where}.flipped")
+            for position in field(entry, "flipped", list, where)
         ),
-        layer=_field(entry, "layer", str, where),
+        layer=field(entry, "layer", str, where),
         # Runs saved before there were overlays lack it.
-        overlay=_field({"overlay": "", **entry}, "overlay", str, where),
+        overlay=field({"overlay": "", **entry}, "overlay", str, where),
     )
 
 
 def _upgraded(mapping: dict[str, Any]) -> dict[str, Any]:
-    version = _field(mapping, "format", int)
+    version = field(mapping, "format", int)
     if version > FORMAT:
         raise UsageError(
             f"format is {version}, and this tinyml-bench reads up to {FORMAT}: "
@@ -189,19 +203,19 @@ def _provenance_to_json(provenance: Provenance) -> dict[str, Any]:
 
 
 def _provenance_from_json(mapping: object, where: str) -> Provenance:
-    entry = _checked(mapping, dict, where)
-    toolchain = _field(entry, "toolchain", dict, where)
+    entry = checked(mapping, dict, where)
+    toolchain = field(entry, "toolchain", dict, where)
     return Provenance(
         toolchain={
-            name: _checked(value, str, f"{where}.toolchain.{name}")
+            name: checked(value, str, f"{where}.toolchain.{name}")
             for name, value in toolchain.items()
         },
-        runtime=_field(entry, "runtime", str, where),
-        cpu=_field(entry, "cpu", str, where),
-        dataset_sha256=_field(entry, "dataset_sha256", str, where),
-        checkpoint_sha256=_field(entry, "checkpoint_sha256", str, where),
-        model_sha256=_field(entry, "model_sha256", str, where),
-        scores_sha256=_field(entry, "scores_sha256", str, where),
+        runtime=field(entry, "runtime", str, where),
+        cpu=field(entry, "cpu", str, where),
+        dataset_sha256=field(entry, "dataset_sha256", str, where),
+        checkpoint_sha256=field(entry, "checkpoint_sha256", str, where),
+        model_sha256=field(entry, "model_sha256", str, where),
+        scores_sha256=field(entry, "scores_sha256", str, where),
     )
 
 
@@ -214,15 +228,44 @@ def _predictions_to_json(predictions: Predictions) -> dict[str, Any]:
 
 
 def _predictions_from_json(mapping: object, where: str) -> Predictions:
-    entry = _checked(mapping, dict, where)
-    samples = _field(entry, "samples", int, where)
+    entry = checked(mapping, dict, where)
+    samples = field(entry, "samples", int, where)
     try:
         return Predictions(
-            unpack(_field(entry, "predicted", str, where), samples),
-            unpack(_field(entry, "labels", str, where), samples),
+            unpack(field(entry, "predicted", str, where), samples),
+            unpack(field(entry, "labels", str, where), samples),
         )
     except ValueError as error:
         raise UsageError(f"{where} {error}") from error
+
+
+def _outcomes_to_json(outcomes: Outcomes) -> dict[str, Any]:
+    return {
+        name: {"samples": len(rows), "columns": rows.shape[1], "values": pack_rows(rows)}
+        for name, rows in outcomes.items()
+    }
+
+
+def _rows_from_json(mapping: object, where: str) -> Any:
+    entry = checked(mapping, dict, where)
+    samples, columns = (field(entry, name, int, where) for name in ("samples", "columns"))
+    if samples < 1 or columns < 1:
+        raise UsageError(f"{where} holds {samples} samples of {columns} numbers")
+    try:
+        return unpack_rows(field(entry, "values", str, where), samples, columns)
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error
+
+
+def _remember(name: str, mapping: object, where: str) -> None:
+    entry = checked(mapping, dict, where)
+    remember(
+        name,
+        meaning=field(entry, "meaning", str, where),
+        better=field(entry, "better", str, where),
+        unit=field(entry, "unit", str, where),
+        form=field(entry, "form", str, where),
+    )
 
 
 def _structure_from_json(mapping: object, where: str) -> Structure:
@@ -249,10 +292,10 @@ def _deployment_from_json(mapping: object, where: str) -> Deployment:
 
 
 def _crash_from_json(mapping: object, where: str) -> Crash:
-    entry = _checked(mapping, dict, where)
+    entry = checked(mapping, dict, where)
     return Crash(
-        phase=_field(entry, "phase", str, where),
-        cause=_field(entry, "cause", str, where),
+        phase=field(entry, "phase", str, where),
+        cause=field(entry, "cause", str, where),
         stderr_tail=_lines(entry, "stderr_tail", where),
     )
 
@@ -278,45 +321,6 @@ def _verdict(text: str, where: str) -> Verdict:
 
 def _lines(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     return tuple(
-        _checked(line, str, f"{where}.{key}[{index}]")
-        for index, line in enumerate(_field(entry, key, list, where))
+        checked(line, str, f"{where}.{key}[{index}]")
+        for index, line in enumerate(field(entry, key, list, where))
     )
-
-
-def _optional(
-    entry: Mapping[str, Any], key: str, where: str, parse: Callable[[Any, str], Any]
-) -> Any:
-    value = _field(entry, key, object, where)
-    return None if value is None else parse(value, f"{where}.{key}")
-
-
-def _number(value: object, where: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return value
-    raise UsageError(f"{where} is {value!r}, expected a finite number")
-
-
-def _finite(value: float, what: str) -> float:
-    # A fact may be a numpy scalar; whole numbers of bytes read better without a fraction.
-    plain = value if isinstance(value, int) else float(value)
-    if not math.isfinite(plain):
-        raise UsageError(f"{what} is {plain}: a saved run holds finite numbers only")
-    return plain
-
-
-def _field(entry: Mapping[str, Any], key: str, kind: type, where: str = "") -> Any:
-    place = f"{where}.{key}" if where else key
-    if key not in entry:
-        raise UsageError(f"{place} is missing")
-    return _checked(entry[key], kind, place)
-
-
-def _checked(value: Any, kind: type, where: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UsageError(f"{where} is {_shown(value)}, expected {_KINDS[kind]}")
-    return value
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

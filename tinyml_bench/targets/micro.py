@@ -111,17 +111,15 @@ def missing_extra() -> str:
     return "" if known else _unknown_version()
 
 
-def run(
-    content: bytes, images: NDArray[np.uint8], limit_bytes: int = ARENA_LIMIT_BYTES
-) -> MicroRun:
+def run(content: bytes, images: NDArray[Any], limit_bytes: int = ARENA_LIMIT_BYTES) -> MicroRun:
     """Run a model on `images`, in an arena not a byte larger than it needs.
 
     Parameters
     ----------
     content : bytes
         Of a ``.tflite`` file.
-    images : ndarray, (n, h, w, c) uint8
-        Raw pixels, quantized as the model wants them.
+    images : ndarray, (n, ...)
+        Raw pixels or other samples, quantized as the model wants them.
     limit_bytes : int
         Largest arena to try, a multiple of 16; a model that needs more does not run.
 
@@ -183,7 +181,7 @@ def smallest_arena(works: Callable[[int], bool], recorded: int, limit_bytes: int
 # -- running --------------------------------------------------------------------------------------
 
 
-def _check(facts: ModelFile, images: NDArray[np.uint8]) -> None:
+def _check(facts: ModelFile, images: NDArray[Any]) -> None:
     if len(facts.inputs) != 1 or not facts.outputs:
         raise ModelFileError(
             f"the model has {len(facts.inputs)} inputs and {len(facts.outputs)} outputs, expected "
@@ -207,9 +205,7 @@ def _loaded(content: bytes, arena_bytes: int) -> tuple[Any, str]:
     return None, "".join(said).strip() or str(refusal)
 
 
-def _measured(
-    content: bytes, facts: ModelFile, images: NDArray[np.uint8], arena_bytes: int
-) -> MicroRun:
+def _measured(content: bytes, facts: ModelFile, images: NDArray[Any], arena_bytes: int) -> MicroRun:
     interpreter, said = _loaded(content, arena_bytes)
     try:
         with _heard() as lines:
@@ -221,12 +217,11 @@ def _measured(
     return MicroRun(Micro(images=len(images), version=version()), arena, outputs)
 
 
-def _predict(interpreter: Any, images: NDArray[np.uint8]) -> NDArray[Any]:
+def _predict(interpreter: Any, images: NDArray[Any]) -> NDArray[Any]:
     taken, given = _spec(interpreter.get_input_details(0)), interpreter.get_output_details(0)
-    pixels = taken.quantize(np.arange(256, dtype=np.float32))
     rows = []
     for image in images:
-        interpreter.set_input(pixels[image][np.newaxis], 0)
+        interpreter.set_input(taken.quantize(image[np.newaxis]), 0)
         interpreter.invoke()
         rows.append(np.array(interpreter.get_output(0)).reshape(-1))
     width = int(np.prod(given["shape"]))

@@ -99,12 +99,16 @@ class Surveyed:
 
     Parameters
     ----------
-    deployment : Deployment
+    deployment : Deployment or None
+        ``None`` where nothing was looked at.
     facts : mapping of str to float
+    absent : mapping of str to str
+        Metric to the reason why there is no figure for it.
     """
 
-    deployment: Deployment
+    deployment: Deployment | None
     facts: Mapping[str, float]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 class Survey:
@@ -145,7 +149,7 @@ class Survey:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 return Surveyed(Deployment.from_json(kept["deployment"]), kept["facts"])
         made, whole = self._made(content, images, is_integer(structure))
-        if whole:
+        if whole and made.deployment is not None:
             entry = {"deployment": made.deployment.to_json(), "facts": dict(made.facts)}
             self.cache.put_json("deployments", name, entry)
         return made

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tinyml_bench.report.grid import filled, rows_of_text, table
 from tinyml_bench.versions.comparing import Comparison
 from tinyml_bench.versions.difference import Difference
+from tinyml_bench.versions.words import gathered
 
 _HEADINGS = ("case", "bytes", "flipped", "right, %", "time")
 _ROOM_FOR_ALL = 60
@@ -85,12 +86,12 @@ def _evidence(one: Difference) -> Iterator[str]:
     accuracy = one.accuracy
     if accuracy.lost or accuracy.won:
         yield (
-            f"{accuracy.lost} images are no longer right, {accuracy.won} are right now; "
+            f"no longer right: {accuracy.lost}, right now: {accuracy.won} of the images; "
             f"exact paired test: p = {accuracy.p:.2g}"
         )
     for kind, (old, new) in one.stored.items():
         yield f"stored {kind}: {old:,} -> {new:,} bytes"
-    yield from (f"new warning: {line}" for line in one.new_warnings)
+    yield from (f"new warning: {line}" for line in gathered(one.new_warnings))
     if one.gone_warnings:
         yield f"{len(one.gone_warnings)} warning(s) of the old converter are gone"
     yield from one.remarks

@@ -17,6 +17,7 @@ _TEMPORARY: Final = re.compile(r"(?:/[\w.-]+)*/tmp[\w.-]*(?:/[\w.-]+)*")
 _AMISS: Final = re.compile(r"warning|deprecat|unsupported|not supported|fail|error", re.IGNORECASE)
 _START_UP: Final = "All log messages before absl::InitializeLog()"
 _LONGEST: Final = 300
+_OF_CLASS: Final = re.compile(r"\b\w+(?=\.__init__ )")
 
 
 def native_warnings(lines: Iterable[str]) -> tuple[str, ...]:
@@ -50,3 +51,20 @@ def _cleaned(line: str) -> str:
         return ""
     line = _TEMPORARY.sub("(temporary file)", _ADDRESS.sub("(address)", line))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+
+
+def gathered(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Keep one of the warnings that say the same of another class, with how many more there are.
+
+    Examples
+    --------
+    >>> gathered(["Call.__init__ got x", "Name.__init__ got x", "other"])
+    ('Call.__init__ got x (and of 1 other class)', 'other')
+    """
+    alike: dict[str, list[str]] = {}
+    for line in warnings:
+        alike.setdefault(_OF_CLASS.sub("*", line), []).append(line)
+    return tuple(
+        first + (f" (and of {len(rest)} other class{'es' * (len(rest) > 1)})" if rest else "")
+        for first, *rest in alike.values()
+    )

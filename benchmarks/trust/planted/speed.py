@@ -122,7 +122,7 @@ def _float_chain(slow: bool) -> bytes:
 def reference_kernels(stage: Stage) -> list[Answer]:
     """The int8 file silently runs on the slow kernels that are meant for checking others."""
     healthy, sibling = stage.healthy("int8"), stage.healthy("float32").content
-    image = np.asarray(stage.bench.first_image(stage.case("int8")))
+    image = np.asarray(stage.bench.first_sample(stage.case("int8")))
     before, after = (
         stage.bench.executor.submit(
             _time, healthy.content, sibling, image, Runtime(kernels=kernels)

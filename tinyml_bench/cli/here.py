@@ -1,0 +1,37 @@
+"""Where a command runs: the project of the current folder, and the width of the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinyml_bench.project import Project
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands = object
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+"""Exit statuses: what was asked for failed; it was asked wrongly, as argparse has it; Ctrl-C."""
+
+
+def unregistered() -> Project:
+    """Return the project of the current folder, its modules not imported."""
+    from tinyml_bench.project import Project
+
+    return Project.find(Path.cwd())
+
+
+def project() -> Project:
+    """Return the project of the current folder, its workloads registered."""
+    found = unregistered()
+    found.register()
+    return found
+
+
+def width() -> int:
+    """Return the columns of the terminal."""
+    return shutil.get_terminal_size((100, 24)).columns

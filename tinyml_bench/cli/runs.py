@@ -1,0 +1,89 @@
+"""What is registered and what runs have saved: ``list``, ``table``, ``compare``."""
+
+from __future__ import annotations
+
+import argparse
+
+from tinyml_bench.cli.here import MISUSED, Commands, project, width
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    _add_list(commands)
+    _add_table(commands)
+    _add_compare(commands)
+
+
+def _add_list(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "list", help="show workloads and variants, and what of them is there"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder with datasets")
+    parser.set_defaults(command=_list)
+
+
+def _add_table(commands: Commands) -> None:
+    parser = commands.add_parser("table", help="print the tables of a saved run")
+    parser.add_argument(
+        "run", nargs="?", default="last", metavar="RUN",
+        help="name given by --benchmark-save, or a run's file (default: the last run)",
+    )  # fmt: skip
+    parser.add_argument("--paper", action="store_true", help="the published figures beside ours")
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "csv"), default="text", help="(default: text)"
+    )
+    parser.add_argument(
+        "--basis", choices=("float32", "keras", "keras_optimizer"), default="float32",
+        help="what size reduction refers to: the float32 .tflite, the saved Keras file, or that "
+        "with Adam's slots, as the paper has it (default: float32; with --paper the paper's)",
+    )  # fmt: skip
+    parser.set_defaults(command=_table)
+
+
+def _add_compare(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "compare", help="judge one saved run by another, without baselines",
+        epilog="Exit status: 0 all is well, 1 a case got worse, crashed or is gone, 2 asked "
+        "wrongly, or nothing could be judged.",
+    )  # fmt: skip
+    parser.add_argument("old", metavar="RUN_A", help="name or file of the run to judge by")
+    parser.add_argument("new", metavar="RUN_B", help="name or file of the run to judge")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print it for a pull request")
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    # 1 is the answer "worse" here, so that an error needs another status.
+    parser.set_defaults(command=_compare, error_status=MISUSED)
+
+
+def _list(_: argparse.Namespace) -> str:
+    from tinyml_bench.listing import overview
+
+    return overview(project(), width())
+
+
+def _table(options: argparse.Namespace) -> str:
+    from tinyml_bench import report, runs
+
+    here, columns = project(), width()
+    run = runs.read(options.run, here.runs)
+    drawn = report.tables(
+        run, width=columns, form=options.format, paper=options.paper, basis=options.basis
+    )
+    shelf = report.Shelf(own=here.boards)
+    met = report.devices(run, width=columns, form=options.format, shelf=shelf)
+    told = report.verdicts(run) if options.format == "markdown" else ""
+    return "\n\n".join(part for part in (drawn, met, told) if part)
+
+
+def _compare(options: argparse.Namespace) -> str:
+    import json
+
+    from tinyml_bench import comparison, runs
+
+    here = project()
+    old, new = runs.read(options.old, here.runs), runs.read(options.new, here.runs)
+    found = comparison.compare(old, new, here)
+    options.status = found.status
+    if options.json:
+        return json.dumps(found.as_json(), indent=1)
+    return found.markdown() if options.markdown else found.text(width())

@@ -1,0 +1,45 @@
+"""The first step in a repository: ``init``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinyml_bench.cli.here import FAILED, MISUSED, Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "init", help="write the starting files of a project here, and store its first baselines"
+    )
+    parser.add_argument(
+        "--model", metavar="FILE",
+        help=".keras, .h5, .tflite or SavedModel to gate (default: what is here, else an example)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", dest="samples", metavar="FILE",
+        help=".npz with arrays x and y to judge it on (default: the one that is here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-baselines", action="store_true", help="only write the files; measure nothing yet"
+    )
+    parser.set_defaults(command=_init, error_status=MISUSED)
+
+
+def _init(options: argparse.Namespace) -> str:
+    from tinyml_bench import starter
+
+    here = Path.cwd()
+    done = starter.begin(here, options.model, options.samples)
+    lines = [*(f"wrote {one}" for one in done.written), *done.advice]
+    print("\n".join(lines), flush=True)  # noqa: T201 - measuring takes a while
+    if options.no_baselines:
+        return "store the first baselines: python -m pytest --baseline-update-new"
+    if starter.store_baselines(here, done.tests) != 0:
+        options.status = FAILED
+        return (
+            "the first baselines could not all be stored; see above, correct it, and run: "
+            "python -m pytest --baseline-update-new"
+        )
+    return "the first baselines are stored; commit them, and from now on run: python -m pytest"

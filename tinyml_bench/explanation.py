@@ -1,0 +1,203 @@
+"""Which rules a case is judged by, and where each of them is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tinyml_bench import report
+from tinyml_bench.boards import Budget
+from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics import FIXED, METRICS, Metric
+from tinyml_bench.policy import Policy, Tolerance
+from tinyml_bench.project import Project
+from tinyml_bench.records import Baseline, CaseId
+from tinyml_bench.registry import unknown_name
+from tinyml_bench.rules import REGISTRATION, Rule
+from tinyml_bench.suite import Options, Suite
+from tinyml_bench.workloads import WORKLOADS
+
+DEFAULT = "default"
+
+# What is told of right and wrong answers, which not every task has.
+_OF_CLASSES = frozenset({
+    "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
+    "confidence_drift",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What holds for one metric of a case.
+
+    Parameters
+    ----------
+    metric : str
+    tolerance : str
+        Such as ``"0.005"`` or ``"1 %"``.
+    baseline, limit : float or None
+        The stored value and the worst one that still passes; ``None`` where none is stored.
+    source : str
+        ``"default"``, ``"registration"``, or file and line.
+    """
+
+    metric: str
+    tolerance: str
+    baseline: float | None
+    limit: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that a case is judged by.
+
+    Parameters
+    ----------
+    case : str
+    limits : tuple of Limit
+    others : mapping of str to list of (str, str)
+        What else is said, in words, and where: ``required``, ``samples``, ``budget``,
+        ``deviations``.
+    """
+
+    case: str
+    limits: tuple[Limit, ...]
+    others: dict[str, list[tuple[str, str]]]
+
+    def text(self, width: int) -> str:
+        """Draw it as a table and some lines."""
+        rows = [
+            (one.metric, one.tolerance, _shown(one, one.baseline), _shown(one, one.limit),
+             one.source)
+            for one in self.limits
+        ]  # fmt: skip
+        headings = ("metric", "tolerance", "baseline", "limit", "from")
+        lines = [
+            f"{key}: {words} ({source})"
+            for key, said in self.others.items()
+            for words, source in said
+        ]
+        drawn = report.rows_of_text(headings, rows, width)
+        return "\n\n".join(block for block in (self.case, drawn, "\n".join(lines)) if block)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as plain JSON types."""
+        others = {
+            key: [{"value": words, "source": source} for words, source in said]
+            for key, said in self.others.items()
+        }
+        return {"case": self.case, "metrics": [asdict(one) for one in self.limits], **others}
+
+
+def explain(text: str, project: Project) -> Explanation:
+    """Tell what the case `text` is judged by.
+
+    Raises
+    ------
+    UsageError
+        There is no such case; the message names the nearest.
+    BaselineError
+        Its baseline is damaged.
+    """
+    suite = Suite(project, Options())
+    known = [str(case) for case in suite.cases()]
+    if text not in known:
+        raise UsageError(unknown_name("case", text, known))
+    case = CaseId.parse(text)
+    return _Sources(case, suite).explanation()
+
+
+class _Sources:
+    """Finds what is said of one case, and where."""
+
+    def __init__(self, case: CaseId, suite: Suite) -> None:
+        self.case = case
+        self.suite = suite
+        self.project = suite.project
+        applying = [rule for rule in suite.rules() if rule.applies(case)]
+        self.rules = sorted(applying, key=lambda rule: rule.rank, reverse=True)
+
+    def explanation(self) -> Explanation:
+        policy = Policy(
+            tolerances=self.project.policy.tolerances,
+            budget=self.project.policy.budget,
+            rules=tuple(self.rules),
+        ).of(self.case)
+        baseline = self.suite.baseline(self.case)
+        limits = (self._limit(metric, policy, baseline) for metric in self._metrics())
+        others = {
+            "required": list(self._required()),
+            "samples": list(self._samples()),
+            "budget": list(self._budget(policy.budget)),
+            "deviations": list(self._deviations()),
+        }
+        return Explanation(str(self.case), tuple(limits), {k: v for k, v in others.items() if v})
+
+    def _metrics(self) -> Iterator[Metric]:
+        """Yield what is gated of this workload: the suite's own, then those that it names."""
+        workload = WORKLOADS[self.case.workload]
+        own = [name for name in workload.metrics if name != "accuracy"]
+        gaps = [f"{name}_gap" for name in own if workload.reference != self.case.variant]
+        fixed = [name for name, metric in FIXED.items() if metric.gated]
+        if "accuracy" not in workload.metrics:
+            fixed = [name for name in fixed if name not in _OF_CLASSES]
+        for name in dict.fromkeys([*fixed, *own, *gaps]):
+            yield METRICS[name]
+
+    def _limit(self, metric: Metric, policy: Policy, baseline: Baseline | None) -> Limit:
+        tolerance = policy.tolerance(metric.name)
+        stored = baseline.facts.get(metric.name) if baseline else None
+        limit = None if stored is None else tolerance.limit(stored, metric.better)
+        return Limit(metric.name, _words(tolerance), stored, limit, self._source(metric.name))
+
+    def _source(self, metric: str) -> str:
+        # A gap is tolerated as its figure is, unless it is named itself.
+        for name in dict.fromkeys((metric, metric.removesuffix("_gap"))):
+            for rule in self.rules:
+                if name in rule.tolerances:
+                    return self._place(rule, "tolerances", name)
+            if name in self.project.tolerated:
+                return self.project.place("tolerances", name)
+        return DEFAULT
+
+    def _place(self, rule: Rule, *keys: str | int) -> str:
+        if rule.origin == REGISTRATION:
+            return f"{REGISTRATION} of {rule.pattern}"
+        return self.project.place("policy", rule.pattern, *keys)
+
+    def _required(self) -> Iterator[tuple[str, str]]:
+        for rule in self.rules:
+            if rule.covers(self.case.workload) and self.case.variant in rule.required:
+                yield "a run without a verdict on it fails", self._place(rule, "required")
+
+    def _samples(self) -> Iterator[tuple[str, str]]:
+        said = [one for one in self.rules if one.samples and one.covers(self.case.workload)]
+        for rule in said[:1]:
+            yield f"the first {rule.samples:,}", self._place(rule, "samples")
+
+    def _budget(self, budget: Budget | None) -> Iterator[tuple[str, str]]:
+        for one in fields(Budget) if budget is not None else ():
+            value = getattr(budget, one.name)
+            if one.name == "source" or value is None:
+                continue
+            rules = [rule for rule in self.rules if getattr(rule.budget, one.name, None)]
+            place = self._place(rules[0], "budget") if rules else self.project.place("budget")
+            yield f"{one.name} at most {value:,}", place
+
+    def _deviations(self) -> Iterator[tuple[str, str]]:
+        for one in self.suite.deviations():
+            if fnmatchcase(str(self.case), one.case):
+                yield f"{one.metric}: {one}", one.origin
+
+
+def _words(tolerance: Tolerance) -> str:
+    parts = [f"{tolerance.absolute:g}"] if tolerance.absolute or not tolerance.relative else []
+    parts += [f"{100 * tolerance.relative:g} %"] if tolerance.relative else []
+    return " + ".join(parts)
+
+
+def _shown(limit: Limit, value: float | None) -> str:
+    return METRICS[limit.metric].show(value)

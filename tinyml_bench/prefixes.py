@@ -1,0 +1,77 @@
+"""A baseline restated for the images of a smaller run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from tinyml_bench.metrics import quality_of
+from tinyml_bench.records import Baseline, Measurement
+
+_OF_PREDICTIONS = frozenset({"accuracy", "accuracy_drop", "agreement", "confidence_drift"})
+
+
+def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
+    """Restate the baseline's facts for the images that `measurement` evaluated.
+
+    The evaluation order is fixed, so the first n images of a stored evaluation are the n images of
+    a smaller run. A run of more images than stored is returned as it is: it is incomparable. A fact
+    that cannot be told of fewer images is left out.
+    """
+    samples = measurement.samples
+    if not 0 < samples < baseline.samples:
+        return baseline
+    theirs = reference if reference and _covers(reference, baseline, samples) else None
+    told = {
+        **_of_predictions(baseline, theirs, samples),
+        **_of_outcomes(baseline, theirs, samples),
+    }
+    facts = {
+        name: told.get(name, value)
+        for name, value in baseline.facts.items()
+        if name in told or not _is_of_answers(name)
+    }
+    return replace(
+        baseline,
+        facts=facts,
+        predictions=baseline.predictions and baseline.predictions.prefix(samples),
+        outcomes={name: held[:samples] for name, held in baseline.outcomes.items()},
+    )
+
+
+def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
+    same_images = reference.provenance.dataset_sha256 == baseline.provenance.dataset_sha256
+    return same_images and reference.samples >= samples
+
+
+def _is_of_answers(name: str) -> bool:
+    return name in _OF_PREDICTIONS or quality_of(name) is not None
+
+
+def _of_predictions(
+    baseline: Baseline, reference: Baseline | None, samples: int
+) -> dict[str, float]:
+    if baseline.predictions is None:
+        return {}
+    mine = baseline.predictions.prefix(samples)
+    facts = {"accuracy": mine.accuracy, "balanced_accuracy": mine.balanced_accuracy}
+    if reference is not None and reference.predictions is not None:
+        theirs = reference.predictions.prefix(samples)
+        facts["accuracy_drop"] = theirs.accuracy - mine.accuracy
+        facts["agreement"] = mine.agreement(theirs)
+    return facts
+
+
+def _of_outcomes(baseline: Baseline, reference: Baseline | None, samples: int) -> dict[str, float]:
+    facts = {}
+    for name, held in baseline.outcomes.items():
+        quality = quality_of(name)
+        if quality is None:
+            continue
+        value = quality.pool(held[:samples])
+        if baseline.predictions is None or name != "balanced_accuracy":
+            facts[name] = value
+        if reference is not None and name in reference.outcomes:
+            theirs = quality.pool(reference.outcomes[name][:samples])
+            facts[quality.gap] = quality.sign * (value - theirs)
+    return {name: value for name, value in facts.items() if math.isfinite(value)}

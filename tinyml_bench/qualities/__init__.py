@@ -1,0 +1,1 @@
+"""What the built-in quality metrics compute; :mod:`tinyml_bench.quality` knows them by name."""
