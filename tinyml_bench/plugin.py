@@ -6,6 +6,8 @@ whatever is heavier lies behind :func:`_hooks`.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Generator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,29 @@ if TYPE_CHECKING:
 _FIXTURE = "tinyml_case"
 _HOOKS = "tinyml_bench_session"
 _CHECKS = "tinyml_bench.checks"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Generator[None, object, object]:
+    """Refuse a wrong registration in a conftest in one line, as any other wrong setting."""
+    try:
+        return (yield)
+    except Exception as error:
+        from tinyml_bench.errors import TinymlError
+
+        cause = getattr(error, "cause", None)  # pytest's own error holds it, and the file
+        if not isinstance(cause, TinymlError):
+            raise
+        place = _place(cause, str(getattr(error, "path", "")))
+        sys.stderr.write(f"tinyml-bench: {place}: {cause}\n")
+        raise SystemExit(2) from None
+
+
+def _place(error: BaseException, path: str) -> str:
+    """Return the file, and its line that led to `error` where it is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return f"{path}:{lines[-1]}" if lines else path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
