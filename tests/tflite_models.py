@@ -92,8 +92,8 @@ def build(model: Model) -> bytes:
     else:
         graphs = _tables(builder, [model] * model.graphs, _subgraph)
     metadata = _tables(builder, model.metadata, _metadata)
-    ends = model.inputs[0], model.outputs[0]
-    signatures = _tables(builder, [(name, *ends) for name in model.signatures], _signature)
+    signed = [(name, model.inputs[0], model.outputs[0]) for name in model.signatures]
+    signatures = _tables(builder, signed, _signature)
     description = builder.CreateString(model.description)
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)

@@ -208,11 +208,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse a wrong option in one line, before anything is collected."""
     option = session.config.option
-    # A worker of pytest-xdist that ends cannot say why: what is wrong is found before it starts.
-    spread = getattr(option, "numprocesses", None) and _has_settings(session.config)
     chosen = option.tinyml_runtime or option.tinyml_threads != 1
-    if option.tinyml_board or option.tinyml_against or chosen or spread:
+    if option.tinyml or option.tinyml_board or option.tinyml_against or chosen:
         _hooks(session.config)
+    elif getattr(option, "numprocesses", None) and _has_settings(session.config):
+        # A worker of pytest-xdist that ends cannot say why: what is wrong is found before it
+        # starts. Whether any test is about a case is not known yet, so nothing is registered.
+        from tinyml_bench.session import SessionHooks
+
+        SessionHooks(session.config)
 
 
 class _Listener:

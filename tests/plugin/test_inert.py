@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def test_a_project_without_cases_is_left_alone(pytester):
     """No output, no file, no change of the exit status."""
@@ -12,6 +14,21 @@ def test_a_project_without_cases_is_left_alone(pytester):
     assert outcome.ret == 0
     outcome.stdout.no_fnmatch_line("*tinyml-bench*=*")
     assert not (pytester.path / ".tinyml_bench").exists()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_tests_of_something_else_in_a_project_with_settings_are_left_alone(pytester, workers):
+    """Its unit tests judge no case, and need not."""
+    if workers:
+        pytest.importorskip("xdist")
+    pytester.makepyprojecttoml('[tool.tinyml_bench]\nbaselines = "baselines"\n')
+    stored = pytester.mkdir("baselines") / "some-net"
+    stored.mkdir()
+    (stored / "int8.json").write_text("{}")
+    pytester.makepyfile("def test_mine(): pass")
+    outcome = pytester.runpytest_subprocess(*workers)
+    assert outcome.ret == 0
+    outcome.stdout.no_fnmatch_line("*tinyml-bench*=*")
 
 
 def test_nothing_heavy_is_imported_by_an_unused_plugin(pytester):
