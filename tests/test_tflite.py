@@ -63,7 +63,7 @@ class TestRuntime:
 
     def test_it_reads_like_words(self) -> None:
         """The spelling in reports names interpreter, kernels and threads."""
-        assert str(Runtime()) == "tf xnnpack 1 thread"
+        assert str(Runtime("tf")) == "tf xnnpack 1 thread"
         assert str(Runtime("litert", "reference", 2)) == "litert reference 2 threads"
 
     @pytest.mark.parametrize(
