@@ -49,7 +49,7 @@ def integer(*, is_float_outside=False):
 def stand_in(monkeypatch, code):
     """Run `code` in the place of Vela."""
     monkeypatch.setattr(npu, "missing_extra", lambda: "")
-    monkeypatch.setattr(npu.metadata, "version", lambda package: "5.2.0")
+    monkeypatch.setattr(metadata, "version", lambda package: "5.2.0")
     monkeypatch.setattr(npu, "_command", lambda *_: [sys.executable, "-c", code])
 
 
@@ -61,7 +61,7 @@ def installed(monkeypatch, version):
             raise metadata.PackageNotFoundError(package)
         return version
 
-    monkeypatch.setattr(npu.metadata, "version", find)
+    monkeypatch.setattr(metadata, "version", find)
 
 
 # -- Vela itself ----------------------------------------------------------------------------------

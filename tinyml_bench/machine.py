@@ -30,7 +30,7 @@ _VECTOR = (
 @functools.cache
 def toolchain() -> dict[str, str]:
     """Return package name to version of what decides the results, Python included."""
-    versions = {package: _version(package) for package in _TOOLCHAIN}
+    versions = {package: version_of(package) for package in _TOOLCHAIN}
     installed = {package: version for package, version in versions.items() if version is not None}
     return {"python": platform.python_version(), **installed}
 
@@ -57,7 +57,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; ``None`` where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import json
 import warnings
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, TensorFact, read_model
+from tinyml_bench.machine import version_of
 from tinyml_bench.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -41,15 +41,8 @@ def version() -> str:
 
     The bytes that a recipe gives depend on it, so it is part of what names a cached file.
     """
-    found = ((name, _version(name)) for name in _PACKAGES)
+    found = ((name, version_of(name)) for name in _PACKAGES)
     return next((f"{name} {number}" for name, number in found if number), "")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def quantize(recipe: Recipe, float_file: bytes, calibration: Samples) -> bytes:

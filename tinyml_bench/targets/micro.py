@@ -13,7 +13,6 @@ from __future__ import annotations
 import bisect
 import contextlib
 import importlib
-import importlib.metadata
 import os
 import re
 import tempfile
@@ -30,6 +29,7 @@ from tinyml_bench.deployment import Micro
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import IDENTIFIER, ModelFile, read_model
 from tinyml_bench.footprint import activation_bytes
+from tinyml_bench.machine import version_of
 from tinyml_bench.targets import refusals
 from tinyml_bench.targets.refusals import Refusal
 from tinyml_bench.tflite import TensorSpec
@@ -277,10 +277,7 @@ def _runtime() -> Any:
 
 def version() -> str:
     """Return the version of tflite-micro that is installed, in words where it cannot be told."""
-    try:
-        return importlib.metadata.version(MICRO_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return "(of an unknown version)"
+    return version_of(MICRO_PACKAGE) or "(of an unknown version)"
 
 
 def _unknown_version() -> str:

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tinyml_bench.deployment import Npu
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, OperatorFact, read_model
+from tinyml_bench.machine import version_of
 from tinyml_bench.registry import unknown_name
 
 NPU_PACKAGE: Final = "ethos-u-vela"
@@ -110,10 +110,7 @@ def missing_extra() -> str:
 
 def version() -> str:
     """Return the version of Vela that is installed; empty where none is."""
-    try:
-        return metadata.version(NPU_PACKAGE)
-    except metadata.PackageNotFoundError:
-        return ""
+    return version_of(NPU_PACKAGE) or ""
 
 
 def check(accelerator: str) -> None:
