@@ -2,15 +2,24 @@
 
 from pathlib import Path
 
-from tinyml_bench import Training, models, workload
+from tinyml_bench import FineTuning, Training, models, workload
+from tinyml_bench.variants import FAMILIES, PLAIN
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+# A compressed network needs a training of its own, so that only these workloads have any.
+COMPRESSED = (*PLAIN, *FAMILIES)
 
 
 @workload(
     "fashion_mnist-custom",
+    variants=COMPRESSED,
     checkpoint=CHECKPOINTS / "fashion_mnist-custom.npz",
     training=Training(epochs=60, label_smoothing=0.05, shift=0.08, mirror=True),
+    compression={
+        "pruned": FineTuning(epochs=8, learning_rate=1e-3, ramp=0.4),
+        "pruned80": FineTuning(epochs=16, learning_rate=2e-3, ramp=0.25, levels=31),
+    },
 )
 def fashion_mnist_custom():
     """Return the small CNN for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
@@ -19,6 +28,7 @@ def fashion_mnist_custom():
 
 @workload(
     "pneumonia-custom",
+    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
     training=Training(
@@ -33,6 +43,12 @@ def fashion_mnist_custom():
         balance=1,
         storage="int8",
     ),
+    compression={
+        "pruned": FineTuning(epochs=24, learning_rate=2e-3, ramp=0.4),
+        "pruned80": FineTuning(epochs=24, learning_rate=2e-3, ramp=0.4, levels=31),
+        "clustered": FineTuning(epochs=12, learning_rate=5e-4),
+        "qat": FineTuning(epochs=12, learning_rate=2e-4),
+    },
     input_size=150,
 )
 def pneumonia_custom():
@@ -57,6 +73,7 @@ def pneumonia_custom1000():
 
 @workload(
     "skin_lesion-custom",
+    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "skin_lesion-custom.npz",
     training=Training(
@@ -72,6 +89,12 @@ def pneumonia_custom1000():
         balance=0.25,
         storage="int8",
     ),
+    compression={
+        "pruned": FineTuning(epochs=20, learning_rate=2e-3, ramp=0.4),
+        "pruned80": FineTuning(epochs=20, learning_rate=2e-3, ramp=0.4, levels=31),
+        "clustered": FineTuning(epochs=10, learning_rate=5e-4),
+        "qat": FineTuning(epochs=10, learning_rate=2e-4),
+    },
     input_size=224,
 )
 def skin_lesion_custom():
@@ -219,6 +242,7 @@ def skin_lesion_vgg16():
 
 @workload(
     "fashion_mnist-mobilenet",
+    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "fashion_mnist-mobilenet.npz",
     training=Training(

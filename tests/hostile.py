@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from tflite_models import (
     CUSTOM,
+    DENSIFY,
     DEQUANTIZE,
     FLOAT32,
     FULLY_CONNECTED,
@@ -17,6 +18,7 @@ from tflite_models import (
     RESHAPE,
     Model,
     Operator,
+    Sparsity,
     Tensor,
     build,
     classifier,
@@ -37,6 +39,7 @@ def seeds() -> dict[str, bytes]:
         "custom": build(classifier(operators=[Operator(CUSTOM, (0,), (4,), custom="Whirl")])),
         "two graphs": build(classifier(graphs=2, metadata=[("a", 3), ("b", 1)])),
         "long chain": build(chain(40)),
+        "sparse": build(sparse()),
     }
 
 
@@ -148,6 +151,26 @@ def _tables(content: bytes) -> list[tuple[int, int]]:
             if 4 <= size <= _LARGEST_VTABLE and not size % 2 and inline >= 4:
                 found.append((table, vtable))
     return found
+
+
+def sparse() -> Model:
+    """Give the classifier with five of its twelve weights stored, unpacked in the graph."""
+    parts = classifier()
+    rows = Sparsity((0, 1), (3, ((0, 2, 2, 5), (0, 3, 1, 2, 3))))
+    return classifier(
+        tensors=[
+            *parts.tensors[:3],
+            Tensor("dense/packed", (3, 4), buffer=2, sparsity=rows),
+            parts.tensors[4],
+            Tensor("dense/wide", (3, 4)),
+        ],
+        operators=[
+            parts.operators[0],
+            Operator(DENSIFY, (3,), (5,)),
+            Operator(FULLY_CONNECTED, (2, 5, -1), (4,)),
+        ],
+        buffers=[*parts.buffers[:2], np.arange(1, 6, dtype=np.float32).tobytes(), b"x"],
+    )
 
 
 def _integer() -> Model:

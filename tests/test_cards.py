@@ -2,15 +2,17 @@
 
 import json
 import runpy
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from tinyml_bench import checkpoints
+from tinyml_bench import checkpoints, finetuning
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.families import Compression
 from tinyml_bench.models import count_macs, make_custom
-from tinyml_bench.workloads import WORKLOADS, Training
+from tinyml_bench.workloads import WORKLOADS, FineTuning, Training
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "checkpoints"
 COMMITTED = FOLDER / "fashion_mnist-custom.npz"
@@ -89,9 +91,30 @@ def test_the_committed_recipe_is_the_registered_one(monkeypatch, path):
     monkeypatch.setattr(WORKLOADS, "_entries", {})
     runpy.run_path(str(FOLDER.parent / "workloads.py"))
     card = ModelCard.from_json(path.read_text(encoding="utf-8"))
+    workload = WORKLOADS[card.workload]
+    if card.compression:
+        kind = Compression.parse(card.compression)
+        steps = finetuning.steps_of(workload, workload.training, kind)
+        expected = json.loads(json.dumps(finetuning.recipe_of(steps)))  # which has no tuples
+        younger = {one.name: one.default for one in (*fields(Training), *fields(FineTuning))}
+        assert path.stem == f"{card.workload}-{kind}"
+        assert card.recipe.keys() == expected.keys()
+        for name, step in expected.items():
+            assert {**step, **card.recipe[name]} == step
+            assert all(step[key] == younger[key] for key in step.keys() - card.recipe[name].keys())
+        return
     assert card.workload == path.stem
     # A field that is younger than the card had its default when the card was written.
-    assert Training(**card.recipe) == WORKLOADS[card.workload].training
+    assert Training(**card.recipe) == workload.training
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*-*-*.json")), ids=lambda path: path.stem)
+def test_a_compressed_network_was_made_from_the_committed_ones(path):
+    """The hashes of what it goes on from are those of the files that are there."""
+    card = ModelCard.from_json(path.read_text(encoding="utf-8"))
+    assert f"{card.workload}.npz" in card.made_from
+    for name, sha256 in card.made_from.items():
+        assert checkpoints.sha256(FOLDER / name) == sha256
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.npz")), ids=lambda path: path.stem)

@@ -50,7 +50,10 @@ EVERY_PAIRED = pytest.mark.parametrize("name", PAIRED)
 OF_IMAGES = pytest.mark.parametrize("name", WITH_EVIDENCE)
 
 # Judged by rules of their own, tested with the modules that hold them.
-OWN_RULES = {"class_recall", "collapse", "structure", "budget", QUALITY, *PART_OF} & {*GATED}
+OWN_RULES = {
+    "class_recall", "collapse", "structure", "weight_sparsity", "weight_clusters", "budget",
+    QUALITY, *PART_OF,
+} & {*GATED}  # fmt: skip
 
 OTHER_IMAGES = {"dataset_sha256": "e" * 64}
 

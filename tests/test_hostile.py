@@ -40,7 +40,8 @@ def read_all(content: bytes) -> None:
     """Read a file as a run and ``tinyml-bench inspect`` do, without an interpreter."""
     model = read_model(content)
     made_of = structure.read(model)
-    assert Structure.from_json(made_of.to_json()) == made_of
+    for one in (made_of, structure.read(model, content), structure.read(model, content, ())):
+        assert Structure.from_json(one.to_json()) == one
     structure.unsupported_operators(model)
     footprint.peak(model)
     inspection.describe(model)

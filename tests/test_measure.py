@@ -12,11 +12,17 @@ from tinyml_bench import measure, tasks
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS, Split, dataset
-from tinyml_bench.errors import CacheError, DataMissingError, UsageError, WorkloadError
+from tinyml_bench.errors import (
+    CacheError,
+    CheckpointError,
+    DataMissingError,
+    UsageError,
+    WorkloadError,
+)
 from tinyml_bench.isolation import WorkerCrashed
 from tinyml_bench.measure import Workbench
 from tinyml_bench.records import CaseId
-from tinyml_bench.steps import Once
+from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import VARIANTS, variant
@@ -83,7 +89,7 @@ def toy(monkeypatch):
     made_of = Structure(("float32",), ("float32",), ())
     monkeypatch.setattr(measure, "read_model", lambda _: "model")
     monkeypatch.setattr(measure, "activation_bytes", lambda _: 77)
-    monkeypatch.setattr(measure.structure, "read", lambda _: made_of)
+    monkeypatch.setattr(measure.structure, "read", lambda *_: made_of)
     for function in (describe, convert, evaluate, evaluate_reference):
         monkeypatch.setattr(tasks, function.__name__, function)
     yield monkeypatch
@@ -320,6 +326,22 @@ def test_missing_data_is_no_crash(bench, toy):
     toy.setattr(tasks, "describe", fail(DataMissingError("nowhere")))
     with pytest.raises(DataMissingError, match="nowhere"):
         bench.measure(INT8)
+
+
+def test_a_compressed_network_that_was_not_trained_is_no_crash(bench, toy, tmp_path):
+    """The case cannot run here, and the message has the command that enables it."""
+    workload("toy-small", checkpoint=tmp_path / "toy-small.npz")(lambda: None)
+    with pytest.raises(CheckpointError, match="tinyml-bench train toy-small --variant pruned80_"):
+        bench.measure(CaseId("toy", "small", "pruned80_int8"))
+
+
+def test_a_conversion_depends_on_the_compressed_network():
+    """Trained anew, it is converted anew; formats of one compression are told apart as ever."""
+    family = VARIANTS["pruned80_int8"]
+    names = [_conversion_name(family, DESCRIPTION, sha256) for sha256 in ("one", "other")]
+    names.append(_conversion_name(VARIANTS["int8"], DESCRIPTION))
+    names.append(_conversion_name(VARIANTS["pruned80_float32"], DESCRIPTION, "one"))
+    assert len(set(names)) == 4
 
 
 def test_a_cache_that_cannot_be_written_is_no_crash(bench, toy):

@@ -212,7 +212,8 @@ def test_an_unknown_claim_is_refused() -> None:
 def test_all_claims_are_known() -> None:
     """Each built-in recipe has one, those of LiteRT's quantizer included."""
     assert set(CLAIM_OF.values()) | OF_QUANTIZER == set(CLAIMS)
-    assert {recipe.claims for recipe in VARIANTS.values() if not recipe.is_reference} == set(CLAIMS)
+    formats = {one.claims.partition(" ")[0] for one in VARIANTS.values() if not one.is_reference}
+    assert formats == set(CLAIMS)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,20 @@ import numpy as np
 import tflite
 
 FLOAT32, INT32, INT8 = 0, 2, 9
-FULLY_CONNECTED, RESHAPE, CUSTOM, DEQUANTIZE = 9, 22, 32, 6
+FULLY_CONNECTED, RESHAPE, CUSTOM, DEQUANTIZE, DENSIFY = 9, 22, 32, 6, 124
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """A sparse encoding; a level is a size, or the segments and the indices of what is compressed.
+
+    `width` is the type that segments and indices are stored in.
+    """
+
+    order: Sequence[int]
+    levels: Sequence[int | tuple[Sequence[int], Sequence[int]]]
+    block_map: Sequence[int] = ()
+    width: str = "Int32"
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class Tensor:
     scales: Sequence[float] = ()
     zero_points: Sequence[int] = ()
     axis: int = 0
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True)
@@ -216,7 +230,10 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
         tflite.QuantizationParametersAddZeroPoint(builder, zero_points)
         tflite.QuantizationParametersAddQuantizedDimension(builder, tensor.axis)
         quantization = tflite.QuantizationParametersEnd(builder)
+    sparsity = _sparsity(builder, tensor.sparsity) if tensor.sparsity else None
     tflite.TensorStart(builder)
+    if sparsity is not None:
+        tflite.TensorAddSparsity(builder, sparsity)
     tflite.TensorAddShape(builder, shape)
     tflite.TensorAddType(builder, tensor.dtype)
     tflite.TensorAddBuffer(builder, tensor.buffer)
@@ -224,6 +241,45 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
     if quantization is not None:
         tflite.TensorAddQuantization(builder, quantization)
     return int(tflite.TensorEnd(builder))
+
+
+def _sparsity(builder: flatbuffers.Builder, sparsity: Sparsity) -> int:
+    order = _numbers(builder, sparsity.order, np.int32)
+    block_map = _numbers(builder, sparsity.block_map, np.int32)
+    levels = [_level(builder, level, sparsity.width) for level in sparsity.levels]
+    metadata = _vector(builder, levels)
+    tflite.SparsityParametersStart(builder)
+    tflite.SparsityParametersAddTraversalOrder(builder, order)
+    tflite.SparsityParametersAddBlockMap(builder, block_map)
+    tflite.SparsityParametersAddDimMetadata(builder, metadata)
+    return int(tflite.SparsityParametersEnd(builder))
+
+
+def _level(
+    builder: flatbuffers.Builder, level: int | tuple[Sequence[int], Sequence[int]], width: str
+) -> int:
+    dense = isinstance(level, int)
+    segments, indices = (0, 0) if dense else (_indices(builder, one, width) for one in level)
+    tflite.DimensionMetadataStart(builder)
+    if isinstance(level, int):
+        tflite.DimensionMetadataAddFormat(builder, tflite.DimensionType.DENSE)
+        tflite.DimensionMetadataAddDenseSize(builder, level)
+    else:
+        kind = getattr(tflite.SparseIndexVector, f"{width}Vector")
+        tflite.DimensionMetadataAddFormat(builder, tflite.DimensionType.SPARSE_CSR)
+        tflite.DimensionMetadataAddArraySegmentsType(builder, kind)
+        tflite.DimensionMetadataAddArraySegments(builder, segments)
+        tflite.DimensionMetadataAddArrayIndicesType(builder, kind)
+        tflite.DimensionMetadataAddArrayIndices(builder, indices)
+    return int(tflite.DimensionMetadataEnd(builder))
+
+
+def _indices(builder: flatbuffers.Builder, values: Sequence[int], width: str) -> int:
+    numbers = _numbers(builder, values, np.dtype(width.lower()).type)
+    for step in ("Start", "AddValues", "End"):
+        function = getattr(tflite, f"{width}Vector{step}")
+        made = function(builder, numbers) if step == "AddValues" else function(builder)
+    return int(made)
 
 
 def patch(content: bytes, position: int, value: int) -> bytes:

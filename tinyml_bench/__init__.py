@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "CaseId": "records",
     "Dataset": "datasets",
+    "FineTuning": "workloads",
     "Recipe": "variants",
     "Split": "datasets",
     "TinymlError": "errors",

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tinyml_bench.patterns import NOTHING, Pattern
+
 FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
 """Types of floating-point numbers."""
 
@@ -54,6 +56,8 @@ class Operator:
         It only turns a float input of the model into integers, or integers into a float output.
     graph : int
         Its subgraph; 0 is the one that runs.
+    pattern : Pattern
+        What is regular in its weights; nothing where no operator of the file tells anything.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class Operator:
     macs: int = 0
     edge: bool = False
     graph: int = 0
+    pattern: Pattern = NOTHING
 
     @property
     def kind(self) -> str:
@@ -240,14 +245,16 @@ def _line(operator: Operator) -> str:
         "edge" if operator.edge else "",
         operator.place,
     )
-    return _COLUMN.join(column or _NOTHING for column in columns)
+    # Most files have no patterns, and their lines are as they were before patterns were known.
+    told = (*columns, str(operator.pattern)) if operator.pattern != NOTHING else columns
+    return _COLUMN.join(column or _NOTHING for column in told)
 
 
 def _operator(line: str, index: int, graph: int) -> Operator:
     columns = ["" if column == _NOTHING else column for column in line.split(_COLUMN)]
-    if len(columns) != 8:
-        raise ValueError(f"has an operator of {len(columns)} columns, expected 8: {line!r}")
-    name, computes, weights, granularity, elements, macs, edge, place = columns
+    if len(columns) not in {8, 9}:
+        raise ValueError(f"has an operator of {len(columns)} columns, expected 8 or 9: {line!r}")
+    name, computes, weights, granularity, elements, macs, edge, place = columns[:8]
     return Operator(
         index=index,
         name=name,
@@ -259,6 +266,7 @@ def _operator(line: str, index: int, graph: int) -> Operator:
         macs=int(macs),
         edge=edge == "edge",
         graph=graph,
+        pattern=Pattern.parse("".join(columns[8:])),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class ModelCard:
     created : str
         ISO 8601 time in UTC.
     recipe : mapping
-        Every field of :class:`~tinyml_bench.workloads.Training`, the seed among them.
+        Every field of :class:`~tinyml_bench.workloads.Training`, the seed among them; of a
+        compressed network by step.
     parameters : int
         All variables of the network, normalisation statistics included.
     macs : int
@@ -51,6 +52,11 @@ class ModelCard:
     base_sha256 : str
         Of the values of the ImageNet weights that the frozen layers come from; empty where the
         checkpoint has all layers.
+    compression : str
+        What the network was compressed to, such as ``"pruned80"``; empty where it was not.
+    made_from : mapping of str to str
+        Names of the checkpoint files that were trained further, to their SHA-256: the float one,
+        and the compressed one that this compression goes on from.
     """
 
     workload: str
@@ -71,6 +77,8 @@ class ModelCard:
     checkpoint_sha256: str
     checkpoint_bytes: int
     base_sha256: str = ""
+    compression: str = ""
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the card as indented JSON that ends with a line break."""
@@ -112,8 +120,12 @@ def card_path(checkpoint: Path) -> Path:
 
 
 def _checked(content: dict[str, Any], source: str) -> dict[str, Any]:
-    known = {field.name: str(field.type) for field in fields(ModelCard)}
-    needed = {field.name for field in fields(ModelCard) if field.default is MISSING}
+    known = {one.name: str(one.type) for one in fields(ModelCard)}
+    needed = {
+        one.name
+        for one in fields(ModelCard)
+        if one.default is MISSING and one.default_factory is MISSING
+    }
     differing = sorted((content.keys() - known.keys()) | (needed - content.keys()))
     wrong = [name for name in known if name in content and not _fits(known[name], content[name])]
     for names, complaint in (

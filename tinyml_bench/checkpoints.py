@@ -231,7 +231,8 @@ def encode(weights: Mapping[str, NDArray[Any]]) -> bytes:
             entry = zipfile.ZipInfo(f"{name}.npy")
             entry.create_system = 3
             with archive.open(entry, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
+                ordered = np.asarray(value, order="C")  # ascontiguousarray makes a row of a scalar
+                np.lib.format.write_array(member, ordered, allow_pickle=False)
     return target.getvalue()
 
 

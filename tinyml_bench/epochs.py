@@ -42,7 +42,32 @@ class Best:
     weights: tuple[Any, ...] = ()
 
 
-def fit(  # noqa: PLR0913 - what it does by default, and two keywords
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is particular to training a network further that is trained already.
+
+    Parameters
+    ----------
+    teacher : tf_keras.Model or None
+        Whose answers are learnt beside the labels.
+    share : float
+        Of these answers in what is learnt, in [0, 1].
+    first : int
+        The first epoch that may be the best, counted from 1.
+    callbacks : tuple
+        Of Keras, called before anything is measured.
+    """
+
+    teacher: Any = None
+    share: float = 0.0
+    first: int = 1
+    callbacks: tuple[Any, ...] = ()
+
+
+_PLAIN = Tuning()
+
+
+def fit(  # noqa: PLR0913 - what it does by default, and three keywords
     model: Any,
     training: Training,
     train: Split | Activations,
@@ -51,6 +76,7 @@ def fit(  # noqa: PLR0913 - what it does by default, and two keywords
     *,
     state: Path | None = None,
     title: str = "epoch",
+    tuning: Tuning = _PLAIN,
 ) -> Best:
     """Train `model` and leave it with the weights of its best epoch.
 
@@ -69,6 +95,8 @@ def fit(  # noqa: PLR0913 - what it does by default, and two keywords
         ``None`` keeps none.
     title : str
         What an epoch is called.
+    tuning : Tuning
+        For a network that is trained already.
 
     Raises
     ------
@@ -86,7 +114,7 @@ def fit(  # noqa: PLR0913 - what it does by default, and two keywords
         def after_epoch(index: int, logs: dict[str, float]) -> None:
             _check_loss(logs["loss"], index + 1, training)
             found = accuracy(model, validation, weights) if weights else accuracy(model, validation)
-            if found >= best.accuracy:
+            if index + 1 >= tuning.first and found >= best.accuracy:
                 best.epoch, best.accuracy = index + 1, found
                 best.weights = tuple(model.get_weights())
             if state is not None:
@@ -94,15 +122,16 @@ def fit(  # noqa: PLR0913 - what it does by default, and two keywords
             display.after_epoch(index + 1, found, best)
 
         model.fit(
-            _batches(train, training, model.output_shape[-1], first * steps),
+            _taught(_batches(train, training, model.output_shape[-1], first * steps), tuning),
             epochs=training.epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
             class_weight=weights,
             callbacks=[
+                *tuning.callbacks,
                 LambdaCallback(
                     on_epoch_end=after_epoch, on_batch_end=lambda *_, **__: display.advance()
-                )
+                ),
             ],
             verbose=0,
         )
@@ -142,6 +171,18 @@ def _batches(train: Split | Activations, training: Training, classes: int, first
     if isinstance(train, Activations):
         return train.batches(training, classes, first)
     return batches(train, training, classes, first)
+
+
+def _taught(dataset: Any, tuning: Tuning) -> Any:
+    """Return batches whose labels are in part what the teacher answers to their images."""
+    if tuning.teacher is None or not tuning.share:
+        return dataset
+    teacher, share = tuning.teacher, tuning.share
+
+    def taught(images: Any, labels: Any) -> tuple[Any, Any]:
+        return images, (1 - share) * labels + share * teacher(images, training=False)
+
+    return dataset.map(taught).prefetch(1)
 
 
 def _as_input(images: Any) -> Any:
@@ -258,9 +299,9 @@ class _Display:
 
     def after_epoch(self, epoch: int, found: float, best: Best) -> None:
         """Show what validation came to; `epoch` counts from 1."""
-        score = (
-            f"validation {100 * found:.2f} %, best {100 * best.accuracy:.2f} % (epoch {best.epoch})"
-        )
+        score = f"validation {100 * found:.2f} %"
+        if best.epoch:
+            score += f", best {100 * best.accuracy:.2f} % (epoch {best.epoch})"
         following = self._epoch(min(epoch + 1, self._epochs))
         self._bar.update(self._task, description=following, score=score)
         if not self._console.is_terminal:

@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.sparse_encoding import SparseEncoding, read_encoding
 
 IDENTIFIER: Final = b"TFL3"
 
 # Root offset, identifier, and the smallest table: nothing shorter can be a model.
 _SMALLEST_BYTES: Final = 16
 _CUSTOM: Final = 32
+_DATA_FIELD: Final = 4  # its place in a buffer's table of offsets
 _BUILTIN_CODE_FIELD: Final = 10  # its place in an operator code's table of offsets
 _WORK_PER_BYTE: Final = 8
 # Beyond what the largest language models have: reading takes seconds at most.
@@ -67,6 +69,10 @@ class TensorFact:
         The shape with -1 for what the model leaves open; empty where it leaves nothing open.
     is_variable : bool
         It is a state, kept from one inference to the next unless it is reset.
+    position : int
+        Where its stored values begin in the file, in bytes.
+    encoding : SparseEncoding or None
+        Where the stored values belong; ``None`` where all are stored, in order.
     """
 
     name: str
@@ -80,6 +86,8 @@ class TensorFact:
     is_sparse: bool = False
     shape_signature: tuple[int, ...] = ()
     is_variable: bool = False
+    position: int = 0
+    encoding: SparseEncoding | None = None
 
     @property
     def is_per_channel(self) -> bool:
@@ -253,6 +261,7 @@ class _Reader:
         self.source = source
         self.budget = min(_WORK_PER_BYTE * len(content), _MOST_ENTRIES)
         self.tables = min(len(content) // _BYTES_OF_TABLE, _MOST_TABLES)
+        self.positions: list[int] = []
 
     def model(self) -> ModelFile:
         self._check_kind()
@@ -291,7 +300,9 @@ class _Reader:
         from tflite.Model import Model
 
         model = Model.GetRootAs(self.content, 0)
-        sizes = tuple(self._buffer_size(buffer) for buffer in self._tables(model, "Buffers"))
+        buffers = [self._buffer(buffer) for buffer in self._tables(model, "Buffers")]
+        self.positions = [position for position, _ in buffers]
+        sizes = tuple(size for _, size in buffers)
         codes = [self._operator_name(code) for code in self._tables(model, "OperatorCodes")]
         graphs = tuple(
             self._subgraph(graph, codes, sizes) for graph in self._tables(model, "Subgraphs")
@@ -340,13 +351,17 @@ class _Reader:
     def _tensor(self, tensor: Any, sizes: tuple[int, ...]) -> TensorFact:
         quantization = tensor.Quantization()
         buffer = self._within(tensor.Buffer(), sizes, "a tensor's buffer")
+        sparsity = tensor.Sparsity()
+        encoding = None if sparsity is None else read_encoding(sparsity)
         fact = TensorFact(
             name=self._text(tensor.Name()),
             shape=self._shape(tensor),
             dtype=_type_names().get(tensor.Type(), f"type {tensor.Type()}"),
             buffer=buffer,
             size_bytes=sizes[buffer],
-            is_sparse=tensor.Sparsity() is not None,
+            is_sparse=encoding is not None,
+            position=self.positions[buffer],
+            encoding=encoding,
             shape_signature=tuple(self._vector(tensor, "ShapeSignature").tolist()),
             is_variable=bool(tensor.IsVariable()),
         )
@@ -389,13 +404,15 @@ class _Reader:
             return f"custom {self._text(code.CustomCode()) or '(unnamed)'}", version
         return _builtin_names().get(number, f"builtin {number}"), version
 
-    def _buffer_size(self, buffer: Any) -> int:
+    def _buffer(self, buffer: Any) -> tuple[int, int]:
+        """Return where a buffer's values begin in the file, and their size."""
         offset, size = int(buffer.Offset()), int(buffer.Size())
         if offset < _FIRST_EXTERNAL_OFFSET:
-            return len(self._vector(buffer, "Data", counted=False))
+            size = len(self._vector(buffer, "Data", counted=False))
+            return (_start(buffer) if size else 0), size
         if offset + size > len(self.content):
             raise self._damaged(f"a buffer needs bytes {offset} to {offset + size}")
-        return size
+        return offset, size
 
     def _ends(self, graph: Any, name: str, tensors: tuple[TensorFact, ...]) -> _Tensors:
         indices = self._indices(graph, name, tensors)
@@ -446,6 +463,12 @@ class _Reader:
         self.budget -= entries
         if self.budget < 0:
             raise self._damaged("its vectors have more entries than the file has room for")
+
+
+def _start(buffer: Any) -> int:
+    """Return where the field `data` begins; the package gives its values only."""
+    table = buffer._tab
+    return int(table.Vector(table.Offset(_DATA_FIELD)))
 
 
 def _builtin_code(code: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tinyml_bench import deployment_gate, findings, paired, soundness, stats
 from tinyml_bench.contrasts import PAIRED, Contrast, samples_needed, standing
@@ -16,7 +17,7 @@ from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 from tinyml_bench.registry import unknown_name
-from tinyml_bench.truth_gate import judge_structure
+from tinyml_bench.truth_gate import WEIGHTS, judge_structure, judge_weights
 
 __all__ = [
     "GATED",
@@ -171,6 +172,7 @@ def _needing_no_baseline(
     found = [
         soundness.judge_collapse(measurement) if "collapse" in asked else None,
         judge_structure(measurement, None) if "structure" in asked else None,
+        *(judge_weights(one, measurement, None, policy) for one in WEIGHTS if one in asked),
     ]
     if "budget" in asked:
         found += deployment_gate.judge_budgets(measurement, None, policy)
@@ -183,11 +185,16 @@ def _judge_recall(subject: _Subject) -> Finding | None:
     return soundness.judge_recall(subject.measurement, subject.baseline, subject.policy)
 
 
+def _judge_weights(name: str, subject: _Subject) -> Finding | None:
+    return judge_weights(name, subject.measurement, subject.baseline, subject.policy)
+
+
 # Gates that are more than one figure and its limit.
 _OWN_JUDGES: dict[str, Callable[[_Subject], Finding | None]] = {
     "collapse": lambda subject: soundness.judge_collapse(subject.measurement),
     "class_recall": _judge_recall,
     "structure": lambda subject: judge_structure(subject.measurement, subject.baseline),
+    **{name: partial(_judge_weights, name) for name in WEIGHTS},
 }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml_bench import baselines
-from tinyml_bench.cases import cases_of, without
+from tinyml_bench import baselines, compressed
+from tinyml_bench.cases import cases_of, recipe, without
 from tinyml_bench.datasets import DATASETS, Dataset, Source
 from tinyml_bench.errors import UsageError
+from tinyml_bench.families import Compression
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
 from tinyml_bench.variants import VARIANTS
@@ -64,7 +65,16 @@ def _hints(workload: Workload) -> list[str]:
         hints.append(f"{workload.dataset} is missing: tinyml-bench data fetch {workload.dataset}")
     if _checkpoint(workload) == "missing":
         hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
+    hints += [f"{workload}: {reason}" for reason in untrained(workload)]
     return hints + without(str(workload))
+
+
+def untrained(workload: Workload) -> list[str]:
+    """Return a line for each compression of a workload's variants that was not trained yet."""
+    recipes = (recipe(workload, case.variant) for case in cases_of(workload))
+    kinds = dict.fromkeys(one.compression for one in recipes if one.compression)
+    reasons = (compressed.missing(workload, Compression.parse(kind)) for kind in kinds)
+    return [reason for reason in reasons if reason]
 
 
 def _dataset(workload: Workload) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from tinyml_bench import cases, machine, structure, tasks
+from tinyml_bench import cases, families, machine, structure, tasks
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Inputs
 from tinyml_bench.divergence import mean_divergence
-from tinyml_bench.errors import CacheError, ModelFileError, UsageError
+from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
@@ -21,6 +21,7 @@ from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.steps import ModelFile, Steps
+from tinyml_bench.stored import mapped
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
 from tinyml_bench.workloads import WORKLOADS, Workload
 
@@ -177,6 +178,7 @@ class Workbench:
 
     def _measure(self, case: CaseId) -> Measurement:
         self._steps.description(case)
+        self._steps.compressed(case)  # raises where the compressed network was not trained yet
         phase = "conversion"
         made_of, found = None, None
         recipe = cases.recipe_of(case)
@@ -190,7 +192,7 @@ class Workbench:
             evaluation = self._steps.evaluation(case)
             figures = _figures(evaluation)
             compared, absent = self._comparisons(case, evaluation, figures)
-        except CacheError:
+        except (CacheError, CheckpointError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a converter or a kernel comes up with
             return Measurement(case, crash=self._crash(case, phase, error))
@@ -229,12 +231,27 @@ class Workbench:
         return replace(found, absent=plan.absent)
 
     def _inside(self, case: CaseId) -> tuple[Structure, dict[str, float]]:
-        model = read_model(self.model_file(case).path)
-        read = structure.read(model)
+        path = self.model_file(case).path
+        model = read_model(path)
+        with mapped(path) as content:
+            read = structure.read(model, content, self._left_out(case))
         return read, {
             "int8_share": round(read.int8_share, 6),
             "activation_bytes": activation_bytes(model),
         }
+
+    def _left_out(self, case: CaseId) -> tuple[str, ...] | None:
+        """Return the layers of a compressed network that stay as they are; ``None`` of others."""
+        _, kind = families.split_claim(cases.recipe_of(case).claims)
+        workload = self.workload(case)
+        skipped: list[str] = []
+        if kind is None:
+            return None
+        while kind is not None:
+            for step in kind.steps:
+                skipped += workload.fine_tuning(kind, step).skipped
+            kind = kind.parent
+        return tuple(dict.fromkeys(skipped))
 
     def _provenance(self, case: CaseId, evaluation: Evaluation) -> Provenance:
         description = self._steps.description(case)
@@ -243,7 +260,7 @@ class Workbench:
             runtime=self._runtime_of(case),
             cpu=machine.cpu(),
             dataset_sha256=description.test_sha256,
-            checkpoint_sha256=description.checkpoint_sha256,
+            checkpoint_sha256=self._steps.compressed(case) or description.checkpoint_sha256,
             model_sha256=self._steps.model_sha256(case),
             scores_sha256=evaluation.scores_sha256,
         )

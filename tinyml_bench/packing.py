@@ -1,4 +1,4 @@
-"""Weights in fewer bytes: rounded to float16, or to int8 with a scale a channel."""
+"""Weights in fewer bytes: rounded to float16, to int8 with a scale a channel, or as a table."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from tinyml_bench.errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
 
-STORAGES = ("float32", "float16", "int8")
+STORAGES = ("float32", "float16", "int8", "table")
 
 _SCALE = ".scale"
+_TABLE = ".table"
+_SHAPE = ".shape"
+_FEW = 256  # values whose places take a byte
+_NIBBLE = 16  # values whose places take half of one
 _STEPS = 127  # the quantized variants use -127 to 127 as well, so that zero is in the middle
 
 
-def pack(weights: Mapping[str, NDArray[Any]], storage: str) -> Arrays:
-    """Return `weights` as `storage` keeps them.
+def pack(weights: Mapping[str, NDArray[Any]], storage: str, steps: int = _STEPS) -> Arrays:
+    """Return `weights` as `storage` keeps them; of ``"int8"``, in so many steps a side of zero.
 
     ``"int8"`` is for the kernels of convolutions, which the quantized variants keep with one scale
-    an output channel as well; everything else stays float32.
+    an output channel as well; everything else stays float32. ``"table"`` loses nothing: an array of
+    up to 256 different values is kept as these and their places, any other as it is.
 
     Raises
     ------
@@ -36,7 +41,9 @@ def pack(weights: Mapping[str, NDArray[Any]], storage: str) -> Arrays:
         if storage == "float16" and value.dtype == np.float32:
             packed[name] = value.astype("<f2")
         elif storage == "int8" and value.ndim == 4:
-            packed[name], packed[name + _SCALE] = _to_int8(value, _spared_axis(name))
+            packed[name], packed[name + _SCALE] = _to_int8(value, _spared_axis(name), steps)
+        elif storage == "table" and value.ndim > 1 and len(np.unique(value)) <= _FEW:
+            packed |= _to_table(name, value)
         else:
             packed[name] = value
     return packed
@@ -48,7 +55,9 @@ def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
     for name, value in stored.items():
         if name + _SCALE in stored:
             weights[name] = value.astype("<f4") * stored[name + _SCALE]
-        elif not name.endswith(_SCALE):
+        elif name + _TABLE in stored:
+            weights[name] = _from_table(value, stored[name + _TABLE], stored[name + _SHAPE])
+        elif not name.endswith((_SCALE, _TABLE, _SHAPE)):
             weights[name] = value.astype("<f4") if value.dtype == np.float16 else value
     return weights
 
@@ -58,8 +67,27 @@ def _spared_axis(name: str) -> int:
     return 2 if name.endswith("/depthwise_kernel") else 3
 
 
-def _to_int8(kernel: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _to_int8(
+    kernel: NDArray[Any], axis: int, steps: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     others = tuple(number for number in range(4) if number != axis)
     largest = np.abs(kernel).max(axis=others, keepdims=True)
-    scale = np.where(largest > 0, largest / _STEPS, 1).astype("<f4")
+    scale = np.where(largest > 0, largest / steps, 1).astype("<f4")
     return np.round(kernel / scale).astype(np.int8), scale
+
+
+def _to_table(name: str, value: NDArray[Any]) -> Arrays:
+    """Return the values of an array in their order, and which one is where: two places a byte."""
+    table, places = np.unique(value, return_inverse=True)
+    places = places.reshape(-1).astype(np.uint8)
+    if len(table) <= _NIBBLE:
+        places = np.append(places, np.zeros(len(places) % 2, np.uint8))
+        places = places[::2] | places[1::2] << 4
+    shape = np.array(value.shape, "<i4")
+    return {name: places, name + _TABLE: table, name + _SHAPE: shape}
+
+
+def _from_table(places: NDArray[Any], table: NDArray[Any], shape: NDArray[Any]) -> NDArray[Any]:
+    if len(table) <= _NIBBLE:
+        places = np.stack([places & 15, places >> 4], axis=1).reshape(-1)
+    return np.asarray(table[places[: int(np.prod(shape))]].reshape(shape))

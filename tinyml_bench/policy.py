@@ -108,6 +108,8 @@ _DEFAULTS = {
     "collapse": Tolerance(),
     "confidence_drift": Tolerance(absolute=0.01, relative=0.25),
     "structure": Tolerance(),
+    "weight_sparsity": Tolerance(absolute=0.01),
+    "weight_clusters": Tolerance(),
     "activation_bytes": Tolerance(relative=0.01),
     "latency_ratio": Tolerance(relative=1.0),
     "instructions": Tolerance(relative=0.005),

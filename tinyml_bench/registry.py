@@ -21,6 +21,9 @@ class Registry(Generic[T]):
     ----------
     kind : str
         The word for one entry in messages, such as ``"variant"``.
+    derive : callable or None
+        Makes an entry of a name that none is registered under, or gives ``None``: names that a
+        grammar describes are too many to be listed.
 
     Examples
     --------
@@ -34,8 +37,9 @@ class Registry(Generic[T]):
     tinyml_bench.errors.UsageError: unknown colour 'rad'; did you mean 'red'? Known: red
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, derive: Callable[[str], T | None] | None = None) -> None:
         self.kind = kind
+        self._derive = derive
         self._entries: dict[str, T] = {}
         self._replaced: set[str] = set()
 
@@ -62,13 +66,20 @@ class Registry(Generic[T]):
         self._entries[name] = entry
 
     def __getitem__(self, name: str) -> T:
-        try:
+        if name in self._entries:
             return self._entries[name]
-        except KeyError:
-            raise UsageError(unknown_name(self.kind, name, list(self._entries))) from None
+        derived = self._derive(name) if self._derive else None
+        if derived is None:
+            raise UsageError(unknown_name(self.kind, name, list(self._entries)))
+        return derived
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        if name in self._entries or self._derive is None or not isinstance(name, str):
+            return name in self._entries
+        try:
+            return self._derive(name) is not None
+        except UsageError:  # meant as such a name, and malformed
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyml_bench import machine
 from tinyml_bench.datasets import Split
@@ -30,12 +31,17 @@ class State:
 
     @classmethod
     def of(
-        cls, workload: Workload, training: Training, splits: Mapping[str, Split], path: Path
+        cls,
+        workload: Workload,
+        training: Training | Mapping[str, Any],
+        splits: Mapping[str, Split],
+        path: Path,
     ) -> State:
-        """Return the state of training `workload` into `path`."""
+        """Return the state of training `workload` into `path`; a recipe may be plain data."""
+        recipe = training if isinstance(training, Mapping) else asdict(training)
         content = {
             "workload": str(workload),
-            "recipe": {name: str(value) for name, value in asdict(training).items()},
+            "recipe": {name: str(value) for name, value in recipe.items()},
             "splits": {name: split.sha256 for name, split in splits.items()},
             "toolchain": machine.toolchain(),
             "path": str(path.absolute()),

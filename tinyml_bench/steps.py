@@ -19,12 +19,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import cases, describing, machine, tasks
+from tinyml_bench import cases, compressed, describing, machine, tasks
 from tinyml_bench.cache import Cache, key
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
+from tinyml_bench.families import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.isolation import TaskError, failure
 from tinyml_bench.networks import LiveModel, arranged
@@ -174,6 +175,19 @@ class Steps:
             raise WorkloadError(_told(case.workload, error)) from error
         return described
 
+    def compressed(self, case: CaseId) -> str:
+        """Return the SHA-256 of the compressed network of a case; empty where it has none.
+
+        Raises
+        ------
+        CheckpointError
+            It was not trained yet; the message has the command that does.
+        """
+        if case.variant in self.workload(case).files:
+            return ""
+        kind = cases.recipe_of(case).compression
+        return compressed.sha256(self.workload(case), Compression.parse(kind)) if kind else ""
+
     def model_file(self, case: CaseId) -> ModelFile:
         """Return the ``.tflite`` file of a case that has one, made once."""
         made: ModelFile = self.once.get(("model", case), lambda: self._model_file(case))
@@ -211,7 +225,7 @@ class Steps:
 
     def _converted(self, case: CaseId) -> Path:
         workload, recipe = self.workload(case), cases.recipe_of(case)
-        name = _conversion_name(recipe, self.description(case))
+        name = _conversion_name(recipe, self.description(case), self.compressed(case))
         path = self.cache.get("models", name, ".tflite") if name else None
         if path is not None:
             return path
@@ -322,15 +336,19 @@ def _is_ours(quality: Quality) -> bool:
     return str(getattr(quality.per_sample, "__module__", "")).startswith("tinyml_bench.qualities.")
 
 
-def _conversion_name(recipe: Recipe, description: Description) -> str | None:
+def _conversion_name(
+    recipe: Recipe, description: Description, compression_sha256: str = ""
+) -> str | None:
     """Name all that a conversion depends on; ``None`` where that cannot be told."""
     content = recipe.content()
     if content is None:
         return None
     calibration = description.calibration_sha256 if recipe.calibrated else "none"
+    trained = {"compression": compression_sha256} if compression_sha256 else {}
     return key(
         network=description.network_sha256,
         recipe=content,
         calibration=calibration,
         toolchain=machine.toolchain(),
+        **trained,
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import mmap
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from tinyml_bench.anatomy import (
@@ -16,6 +19,8 @@ from tinyml_bench.anatomy import (
     printable,
 )
 from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact
+from tinyml_bench.patterns import NOTHING, Pattern
+from tinyml_bench.stored_patterns import pattern_of
 
 _Shape = Sequence[int]
 
@@ -27,6 +32,13 @@ _MADE_UP: Final = ("StatefulPartitionedCall", "PartitionedCall", "Identity", "tf
 _CONSIDERED: Final = 1000  # letters of a name: a damaged file's may be as long as the file
 _CUSTOM: Final = "custom "
 _FARTHEST: Final = 8  # operators that are gone back for a layer's name
+
+# What tensorflow-model-optimization puts before the names of layers that it wraps for training.
+_WRAPPERS: Final = ("prune_low_magnitude_", "cluster_")
+_PART: Final = re.compile(r"[^/;:]+")
+# Its quantization-aware training begins with this range of activations, and moves from there.
+_FIRST_SCALE: Final = 12 / 255
+_FIRST_ZERO_POINTS: Final = {-1, 0}
 
 _MOST_SIDES: Final = 8
 _NOBODY: Final = OperatorFact("", 0, (), ())
@@ -46,16 +58,40 @@ _BROUGHT_ALONG: Final = frozenset(
 )
 
 
-def read(model: ModelFile) -> Structure:
-    """Return what `model` is made of."""
+def read(
+    model: ModelFile,
+    content: bytes | mmap.mmap | None = None,
+    left_out: Collection[str] | None = None,
+) -> Structure:
+    """Return what `model` is made of.
+
+    Parameters
+    ----------
+    model : ModelFile
+    content : bytes, mmap or None
+        Of the file, for the patterns of its weights; ``None`` looks for none.
+    left_out : collection of str or None
+        Layers of a compressed network that training left as they were, so that nothing is claimed
+        of them. ``None`` of any other file: there, patterns are told of all operators where any of
+        them is no accident, else of none, so that a plain file is described in few words.
+
+    Raises
+    ------
+    ModelFileError
+        Stored weights do not fit their shape or their sparse encoding.
+    """
+    operators = tuple(
+        operator
+        for number, graph in enumerate(model.subgraphs)
+        for operator in _Reader(graph, number, content, left_out or ()).operators()
+    )
+    telling = (operator.pattern.tells(operator.elements) for operator in operators)
+    if left_out is None and not any(telling):
+        operators = tuple(replace(operator, pattern=NOTHING) for operator in operators)
     return Structure(
         inputs=tuple(tensor.dtype for tensor in model.inputs),
         outputs=tuple(tensor.dtype for tensor in model.outputs),
-        operators=tuple(
-            operator
-            for number, graph in enumerate(model.subgraphs)
-            for operator in _Reader(graph, number).operators()
-        ),
+        operators=operators,
         stored_bytes=_stored_bytes(model),
         sparse_tensors=sum(
             tensor.is_sparse for graph in model.subgraphs for tensor in graph.tensors
@@ -93,9 +129,17 @@ class _Reader:
     `unpacked` maps a tensor to what is stored of it, `producers` to the operator that gives it.
     """
 
-    def __init__(self, graph: Subgraph, number: int) -> None:
+    def __init__(
+        self,
+        graph: Subgraph,
+        number: int,
+        content: bytes | mmap.mmap | None,
+        left_out: Collection[str],
+    ) -> None:
         self.graph = graph
         self.number = number
+        self.content = content
+        self.left_out = left_out
         self.unpacked = _unpacked(graph)
         self.producers = {out: fact for fact in graph.operators for out in fact.outputs}
         self.sources: dict[int, int | None] = {}
@@ -115,7 +159,27 @@ class _Reader:
                 macs=_macs(fact, self.graph),
                 edge=self._is_edge(fact),
                 graph=self.number,
+                pattern=self._pattern(fact, weights),
             )
+
+    def _pattern(self, fact: OperatorFact, weights: TensorFact | None) -> Pattern:
+        if self.content is None:
+            return NOTHING
+        found = NOTHING
+        if weights is not None and fact.name in _COUNTS:
+            found = pattern_of(fact.name, weights, self.content)
+        names = set(self._names(fact, weights))
+        return replace(
+            found,
+            is_wrapped=any(name.startswith(_WRAPPERS) for name in names),
+            is_left_out=weights is not None and not names.isdisjoint(self.left_out),
+            has_first_range=any(map(_has_first_range, self.graph.pick(fact.outputs))),
+        )
+
+    def _names(self, fact: OperatorFact, weights: TensorFact | None) -> Iterator[str]:
+        """Yield the parts of the names that the converter gave what an operator gives and has."""
+        for tensor in (*self.graph.pick(fact.outputs), *([weights] if weights else [])):
+            yield from _PART.findall(tensor.name[:_CONSIDERED])
 
     def _weights(self, fact: OperatorFact) -> TensorFact | None:
         """Return the largest stored tensor of a type that weights have, as it is stored.
@@ -206,6 +270,16 @@ def _unpacked(graph: Subgraph) -> dict[int, TensorFact]:
 
 def _is_float(tensor: TensorFact) -> bool:
     return tensor.dtype in FLOATS
+
+
+def _has_first_range(tensor: TensorFact) -> bool:
+    one = len(tensor.scales) == len(tensor.zero_points) == 1
+    return (
+        one
+        and tensor.dtype == "int8"
+        and math.isclose(tensor.scales[0], _FIRST_SCALE, rel_tol=1e-6)
+        and tensor.zero_points[0] in _FIRST_ZERO_POINTS
+    )
 
 
 def _granularity(weights: TensorFact | None) -> str:

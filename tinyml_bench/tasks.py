@@ -17,9 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import calibration, checkpoints, conversion, describing, layers, quantizers
+from tinyml_bench import (
+    calibration,
+    checkpoints,
+    compressed,
+    conversion,
+    describing,
+    layers,
+    quantizers,
+)
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.describing import Description
+from tinyml_bench.families import Compression
 from tinyml_bench.memory import peak_memory
 from tinyml_bench.networks import Graph, Input, arranged, graph_of
 from tinyml_bench.quality import Quality, class_scores
@@ -142,10 +151,10 @@ def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
     """Convert the trained network; returns the content of the ``.tflite`` file."""
     if recipe.quantizer:
         return quantize(_float_file(workload, images), workload, images, recipe)
-    samples, graph = _calibrating(workload, images), _graph(workload)
-    inputs = arranged(samples.inputs, samples.input_names, graph.names, "the model")
+    samples, model = _calibrating(workload, images), _network(workload, recipe)
+    inputs = arranged(samples.inputs, samples.input_names, graph_of(model).names, "the model")
     shown = inputs if workload.calibrates else tuple(one[:0] for one in inputs)
-    return conversion.convert(recipe, _model(workload), shown[0] if len(shown) == 1 else shown)
+    return conversion.convert(recipe, model, shown[0] if len(shown) == 1 else shown)
 
 
 def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Recipe) -> bytes:
@@ -274,6 +283,15 @@ def _sublayers(model: Any) -> Iterator[Any]:
 def _graph(workload: Workload) -> Graph:
     graph: Graph = _remembered("graph", str(workload), lambda: graph_of(_model(workload)))
     return graph
+
+
+def _network(workload: Workload, recipe: Recipe) -> Any:
+    """Return what `recipe` converts: the network, or what it was compressed to."""
+    if not recipe.compression:
+        return _model(workload)
+    kind = Compression.parse(recipe.compression)
+    # Not remembered: a compression has few formats, and its network may be large.
+    return compressed.load_model(workload, kind)
 
 
 def _model(workload: Workload) -> Any:

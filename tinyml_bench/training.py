@@ -17,12 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, imagenet, machine, models, transfer
+from tinyml_bench import checkpoints, compressed, finetuning, imagenet, machine, models, transfer
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.families import Compression
 from tinyml_bench.states import State
 from tinyml_bench.variables import weights_of
 from tinyml_bench.workloads import Training, Workload
@@ -35,8 +36,18 @@ if TYPE_CHECKING:
 THREADS = 2
 
 
-def run(workload: Workload, output: Path | None = None) -> str:
+def run(
+    workload: Workload, output: Path | None = None, compression: Compression | None = None
+) -> str:
     """Train with progress on standard error and TensorFlow's chatter kept off it.
+
+    Parameters
+    ----------
+    workload : Workload
+    output : Path or None
+        As in :func:`train`.
+    compression : Compression or None
+        What the trained network is to be compressed to; ``None`` trains the network itself.
 
     Returns
     -------
@@ -54,15 +65,20 @@ def run(workload: Workload, output: Path | None = None) -> str:
     with os.fdopen(os.dup(2), "w", encoding="utf-8") as terminal, silenced() as chatter:
         console = Console(file=terminal)
         try:
-            card = train(workload, output=output, console=console)
+            if compression is None:
+                card = train(workload, output=output, console=console)
+            else:
+                card = compress(workload, compression, output=output, console=console)
         except (TypeError, ValueError, RuntimeError, ArithmeticError):
             # A fault in the network or in TensorFlow: what it wrote natively may say why.
             console.print("\n".join(chatter.tail()), markup=False, highlight=False)
             raise
+    title = f"{workload}, {compression}" if compression else str(workload)
+    path = _destination(workload, output, compression)
     return (
-        f"{workload}: {100 * card.test_accuracy:.2f} % of {card.split_sizes['test']:,} test images "
+        f"{title}: {100 * card.test_accuracy:.2f} % of {card.split_sizes['test']:,} test images "
         f"right (validation {100 * card.validation_accuracy:.2f} %, epoch {card.best_epoch})\n"
-        f"wrote {_destination(workload, output)} ({card.checkpoint_bytes:,} bytes) and its card"
+        f"wrote {path} ({card.checkpoint_bytes:,} bytes) and its card"
     )
 
 
@@ -93,9 +109,7 @@ def train(
         As in loading the dataset.
     """
     path, training = _destination(workload, output), _recipe(workload)
-    load = DATASETS[workload.dataset].load
-    # Test is loaded here to fail early, and used only after the choice.
-    splits = {name: load(name, workload.input_size) for name in ("train", "validation", "test")}
+    splits = _splits(workload)
     threads = _make_reproducible(training.seed)
     model = workload.build()
     _check_fit(workload, model, splits)
@@ -118,14 +132,100 @@ def train(
         checkpoint_bytes=len(content),
         base_sha256=imagenet.SHA256[base] if base else "",
     )
-    checkpoints.write(path, content)
-    checkpoints.write(card_path(path), card.to_json().encode())
+    _write(path, content, card)
     state.remove()
     return card
 
 
-def _destination(workload: Workload, output: Path | None) -> Path:
+def compress(
+    workload: Workload,
+    compression: Compression,
+    *,
+    output: Path | None = None,
+    console: Console | None = None,
+) -> ModelCard:
+    """Train the trained network of `workload` further while compressing it; write both files.
+
+    It is as reproducible as :func:`train`, goes on after an interruption as that does, and wants a
+    process of its own.
+
+    Parameters
+    ----------
+    workload : Workload
+        With a checkpoint, which is what begins; it is left as it is.
+    compression : Compression
+    output : Path or None
+        The checkpoint to write; ``None`` for its place beside the workload's own.
+    console : rich.console.Console or None
+        As in :func:`train`.
+
+    Raises
+    ------
+    UsageError
+        As in :func:`train`; or the network cannot be compressed so, and the message names the
+        layer where one is in the way.
+    CheckpointError
+        As in :func:`train`; or the checkpoint to begin with is missing or damaged.
+    DataMissingError, DataCorruptError
+        As in loading the dataset.
+    """
+    path, training = _destination(workload, output, compression), _recipe(workload)
+    steps = finetuning.steps_of(workload, training, compression)
+    recipe, splits = finetuning.recipe_of(steps), _splits(workload)
+    threads = _make_reproducible(training.seed)
+    begun_with, start = finetuning.start_of(workload, compression)
+    _check_fit(workload, start, splits)
+    parameters = {"parameters": int(start.count_params()), "macs": models.count_macs(start)}
+    own = compressed.own_checkpoint(workload, compression)
+    made_from = {one.name: checkpoints.sha256(one) for one in (own, begun_with)}
+    state = State.of(workload, {**recipe, **made_from}, splits, path)
+    started = time.monotonic()
+    console = console or _silent()
+    with _explained(path, state, console):
+        teacher = checkpoints.load_model(workload)
+        job = finetuning.Job(workload, compression, splits, teacher, console)
+        model, best = finetuning.fit_steps(job, start, steps, state)
+    seconds = time.monotonic() - started
+    stored = compressed.store(workload, compression, model)
+    content = checkpoints.encode(stored)
+    compressed.restore(model, stored, path)  # judged as it is stored
+    card = ModelCard(
+        **{
+            **_origin(workload, training, splits),
+            **_merits(model, best, splits),
+            **parameters,
+            "command": compressed.command(workload, compression),
+            "recipe": recipe,
+        },
+        threads=threads,
+        training_seconds=round(seconds, 1),
+        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
+        checkpoint_bytes=len(content),
+        compression=str(compression),
+        made_from=made_from,
+    )
+    _write(path, content, card)
+    state.remove()
+    return card
+
+
+def _write(path: Path, content: bytes, card: ModelCard) -> None:
+    checkpoints.write(path, content)
+    checkpoints.write(card_path(path), card.to_json().encode())
+
+
+def _splits(workload: Workload) -> dict[str, Split]:
+    """Load all splits; test early, to fail early, though it is used only after the choice."""
+    load = DATASETS[workload.dataset].load
+    return {name: load(name, workload.input_size) for name in ("train", "validation", "test")}
+
+
+def _destination(
+    workload: Workload, output: Path | None, compression: Compression | None = None
+) -> Path:
     path = output or workload.checkpoint
+    if compression is not None:
+        path = output or compressed.path_of(workload, compression)
     if path is None:
         raise UsageError(
             f"workload {workload} has no checkpoint to write to; register it with checkpoint=..., "

@@ -14,6 +14,7 @@ from typing import Final
 
 from tinyml_bench.anatomy import FLOATS, INTEGERS, PER_CHANNEL, PER_TENSOR, Operator, Structure
 from tinyml_bench.errors import UsageError
+from tinyml_bench.pairing import paired
 
 LARGE: Final = 1024
 """Weights of at least so many elements are what TensorFlow quantizes without calibration."""
@@ -54,7 +55,7 @@ def lies(claim: str, structure: Structure) -> list[str]:
     Parameters
     ----------
     claim : str
-        One of :data:`CLAIMS`.
+        One of :data:`CLAIMS`; a compression is judged by :mod:`tinyml_bench.weight_truth`.
     structure : Structure
         Of the file that is said to be so.
 
@@ -251,14 +252,14 @@ def changes(old: Structure, new: Structure) -> list[Change]:
     Operators are paired by name and place, and those left over by name and order: another version
     of the converter may give its tensors other names.
     """
-    pairs, gone, added = _paired(old.operators, new.operators)
+    pairs, gone, added = paired(old.operators, new.operators)
     found = [
         *_changed_ends(old, new),
         *_changed_types(pairs),
         *_changed_share(old, new),
         *_changed_weights(pairs),
         *_changed_counts(old, new, gone, added),
-        *_changed_sparsity(old, new),
+        *_changed_encodings(old, new, pairs),
     ]
     return sorted(found, key=lambda change: not change.worse)
 
@@ -333,34 +334,24 @@ def _changed_counts(
         )
 
 
-def _changed_sparsity(old: Structure, new: Structure) -> Iterator[Change]:
-    if old.sparse_tensors != new.sparse_tensors:
-        yield Change(
-            f"{new.sparse_tensors} stored tensors are sparse, there were {old.sparse_tensors}",
-            new.sparse_tensors < old.sparse_tensors,
-        )
-
-
-def _paired(
-    old: Iterable[Operator], new: Iterable[Operator]
-) -> tuple[list[tuple[Operator, Operator]], list[Operator], list[Operator]]:
-    """Pair operators; return the pairs and what is left of the old and of the new ones."""
-    pairs: list[tuple[Operator, Operator]] = []
-    gone, added = list(old), list(new)
-    for key in (lambda op: (op.name, op.place), lambda op: op.name):
-        waiting: dict[object, list[Operator]] = {}
-        for operator in gone:
-            waiting.setdefault(key(operator), []).append(operator)
-        left = []
-        for operator in added:
-            candidates = waiting.get(key(operator))
-            if candidates:
-                pairs.append((candidates.pop(0), operator))
-            else:
-                left.append(operator)
-        added = left
-        gone = [operator for rest in waiting.values() for operator in rest]
-    return pairs, gone, added
+def _changed_encodings(
+    old: Structure, new: Structure, pairs: Iterable[tuple[Operator, Operator]]
+) -> Iterator[Change]:
+    if old.sparse_tensors == new.sparse_tensors:
+        return
+    fewer = new.sparse_tensors < old.sparse_tensors
+    now, then = ("dense", "sparse") if fewer else ("sparse", "dense")
+    other = [
+        after
+        for before, after in pairs
+        if before.pattern.is_sparse != after.pattern.is_sparse == (not fewer)
+    ]
+    verb = "stores its" if len(other) == 1 else "store their"
+    named = f": {_named(other)} {verb} weights {now}, no longer {then}" if other else ""
+    yield Change(
+        f"{new.sparse_tensors} stored tensors are sparse, there were {old.sparse_tensors}{named}",
+        fewer,
+    )
 
 
 def _cost(computes: str) -> int:

@@ -1,10 +1,20 @@
-"""The gate on structure: a case is what its name says, and no worse than it was."""
+"""The gates on structure: a case is what its name says, and no worse than it was."""
 
 from __future__ import annotations
 
-from tinyml_bench import truth
+from dataclasses import replace
+
+from tinyml_bench import truth, weight_truth
+from tinyml_bench.anatomy import Structure
+from tinyml_bench.families import split_claim
 from tinyml_bench.findings import accept
+from tinyml_bench.patterns import MANY, MOST_VALUES
+from tinyml_bench.policy import Policy
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.weight_truth import Loss
+
+WEIGHTS = (weight_truth.SPARSITY, weight_truth.CLUSTERS)
+"""Metrics of what is regular in weights."""
 
 
 def judge_structure(measurement: Measurement, baseline: Baseline | None) -> Finding | None:
@@ -18,7 +28,10 @@ def judge_structure(measurement: Measurement, baseline: Baseline | None) -> Find
     now = measurement.structure
     if now is None:
         return None
-    lies = truth.lies(measurement.claim, now) if measurement.claim else []
+    base, compression = split_claim(measurement.claim)
+    lies = truth.lies(base, _claimed(now)) if base else []
+    if compression is not None:
+        lies += weight_truth.leftovers(compression, now)
     then = baseline.structure if baseline is not None else None
     changes = truth.changes(then, now) if then is not None else []
     worse = [str(change) for change in changes if change.worse]
@@ -38,4 +51,74 @@ def judge_structure(measurement: Measurement, baseline: Baseline | None) -> Find
         evidence=tuple(reasons[1:]),
         # What is not what it claims to be cannot be accepted by storing it.
         advice="" if lies else accept(measurement),
+    )
+
+
+def _claimed(structure: Structure) -> Structure:
+    """Return what of a file its claim is of: not what training left in float on purpose."""
+    left = [op for op in structure.operators if op.pattern.is_left_out and op.computes_in_float]
+    if not left:
+        return structure
+    # Of a layer that computes in float, what turns integers into floats and back is a part.
+    kept = (
+        op
+        for op in structure.operators
+        if op not in left and not (op.converts_float and not op.edge)
+    )
+    return replace(structure, operators=tuple(kept))
+
+
+def judge_weights(
+    metric: str, measurement: Measurement, baseline: Baseline | None, policy: Policy
+) -> Finding | None:
+    """Find layers whose weights have fewer zeros, or more values, than is claimed or than they had.
+
+    Parameters
+    ----------
+    metric : str
+        One of :data:`WEIGHTS`.
+    measurement, baseline, policy
+        As for :func:`tinyml_bench.gates.judge`.
+
+    Returns
+    -------
+    Finding or None
+        It names the layer that lost most, and in its evidence the others. ``None`` for a case of
+        which nothing is claimed and nothing regular is known.
+    """
+    now, then = measurement.structure, baseline.structure if baseline is not None else None
+    if now is None:
+        return None
+    _, compression = split_claim(measurement.claim)
+    if compression is None and not weight_truth.is_told((now, then)):
+        return None
+    lies = weight_truth.broken(compression, now) if compression else []
+    worse = weight_truth.lost(then, now, policy) if then is not None else []
+    lies, worse = ([one for one in losses if one.metric == metric] for losses in (lies, worse))
+    if not (lies or worse):
+        return Finding(str(measurement.case), metric, Verdict.MATCHED, fails=False)
+    had = {one.operator: one.then for one in worse}
+    lies = [replace(one, then=had.get(one.operator)) for one in lies]
+    return _lost(measurement, lies or worse, is_lie=bool(lies))
+
+
+def _lost(measurement: Measurement, losses: list[Loss], *, is_lie: bool) -> Finding:
+    first = losses[0]
+    many = first.metric == weight_truth.CLUSTERS and first.now == MANY
+    reasons = (
+        f"it is not {measurement.case.variant}" if is_lie else "",
+        f"{MANY} stands for more than {MOST_VALUES}" if many else "",
+    )
+    return Finding(
+        case=str(measurement.case),
+        metric=first.metric,
+        verdict=Verdict.REGRESSED,
+        fails=True,
+        baseline=first.then,
+        current=first.now,
+        limit=first.limit,
+        reason=", ".join(filter(None, reasons)),
+        evidence=tuple(map(str, losses)),
+        advice="" if is_lie else accept(measurement),
+        layer=first.operator.place or str(first.operator),
     )

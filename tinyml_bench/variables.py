@@ -37,6 +37,8 @@ def variables_of(model: Any) -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(id(variable))
             short = variable.name.split(":")[0].rsplit("/", 1)[-1]
+            if short.startswith(layer.name):  # some name their variables after themselves
+                short = prefix.rsplit("/", 1)[-1] + short.removeprefix(layer.name)
             name = f"{prefix}/{short}"
             taken[name] += 1
             yield (name if taken[name] == 1 else f"{name}.{taken[name]}"), variable

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tinyml_bench import quantizers
 from tinyml_bench.errors import UsageError
+from tinyml_bench.families import BUILT_IN as _FAMILIES
+from tinyml_bench.families import Family, is_like_family
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry
 from tinyml_bench.shipping import ship_by_value
@@ -64,6 +66,9 @@ class Recipe:
     scheme : str
         What that quantizer does: the name of one of its ready-made recipes, such as
         ``"static_wi8_ai8"``, or the JSON text of a recipe file.
+    compression : str
+        What the network is trained to be before it is converted, such as ``"pruned80"``: see
+        :mod:`tinyml_bench.families`; empty where it is converted as it is.
     default : bool
         Among the variants of a workload that names none.
     """
@@ -81,6 +86,7 @@ class Recipe:
     converter: Converter | None = field(default=None, repr=False)
     quantizer: str = ""
     scheme: str = field(default="", repr=False)
+    compression: str = ""
     default: bool = True
 
     @property
@@ -107,7 +113,7 @@ class Recipe:
         return {
             key: " ".join(value) if isinstance(value, tuple) else value
             for key, value in parts.items()
-            if key not in _QUANTIZING
+            if key not in _QUANTIZING and (value or key != "compression")
         }
 
 
@@ -124,7 +130,34 @@ _CLAIM_OF_NAME = {
     "int8": "int8",
 }
 
-VARIANTS: Registry[Recipe] = Registry("variant")
+
+def _of_family(name: str) -> Recipe | None:
+    """Make the recipe of a family's name; ``None`` where it is no such name.
+
+    Raises
+    ------
+    UsageError
+        It is meant as one, and malformed.
+    """
+    if not is_like_family(name):
+        return None
+    family = Family.parse(name)
+    plain = VARIANTS[family.format]
+    if family.compression.quantized:  # the ranges are in the network, and need no samples
+        plain = replace(plain, calibrated=False, supported_ops=("TFLITE_BUILTINS",))
+    return replace(
+        plain,
+        name=name,
+        claim=f"{plain.claims} {family.compression}",
+        compression=str(family.compression),
+        default=False,
+        does=family.does,
+        avoid=family.avoid,
+        hardware=family.hardware,
+    )
+
+
+VARIANTS: Registry[Recipe] = Registry("variant", derive=_of_family)
 
 
 def variant(name: str, *, replace: bool = False) -> Callable[[Converter], Converter]:
@@ -352,3 +385,10 @@ _BY_LITERT = (
 
 for _recipe in (*_BUILT_IN, *_BY_LITERT):
     VARIANTS.add(_recipe.name, _recipe)
+for _name in _FAMILIES:
+    VARIANTS.add(_name, VARIANTS[_name])
+
+PLAIN = tuple(recipe.name for recipe in _BUILT_IN)
+"""The variants that need no training of their own, in the order of the tables."""
+FAMILIES = _FAMILIES
+"""The variants of compressed networks that are listed; any other name of the grammar is one too."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.families import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry, unknown_name
 from tinyml_bench.shipping import ship_by_value
@@ -105,6 +106,46 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class FineTuning:
+    """How a trained network is trained further in one step of its compression.
+
+    What is not said here is as in the workload's :class:`Training`, augmentation for one.
+
+    Parameters
+    ----------
+    epochs : int
+    learning_rate : float
+        Peak of the cosine schedule.
+    ramp : float
+        Share of the epochs in which sparsity rises, in [0, 1); of pruning only. An epoch within it
+        is never the best.
+    distillation : float
+        Share of the float network's own answer in what is learnt, in [0, 1]; labels are the rest.
+    levels : int
+        Steps on either side of zero that a pruned kernel is rounded to in the end, the largest
+        weight of a channel being the last, 127 at most: what is left takes fewer bits in a
+        compressed file. 0 rounds as the checkpoint's storage does.
+    skipped : tuple of str
+        Layers that stay as they are, for networks with some that cannot be wrapped.
+    """
+
+    epochs: int
+    learning_rate: float
+    ramp: float = 0.0
+    distillation: float = 0.5
+    levels: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+FINE_TUNING: Mapping[str, FineTuning] = {
+    PRUNED: FineTuning(epochs=12, learning_rate=1e-3, ramp=0.5),
+    CLUSTERED: FineTuning(epochs=6, learning_rate=3e-4),
+    QAT: FineTuning(epochs=6, learning_rate=2e-4),
+}
+"""What a step of a compression does where the workload says nothing about it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A model on a dataset at an input size.
 
@@ -139,6 +180,9 @@ class Workload:
         What is tolerated and required of this workload, as given at registration.
     calibrates : bool
         Whether there are samples to calibrate with; without, no variant is made that needs them.
+    compression : mapping of str to FineTuning
+        Takes the place of :data:`FINE_TUNING` for a step (``"pruned"``, ``"clustered"``,
+        ``"qat"``), or for the steps of one compression, such as ``"pqat"``.
     """
 
     dataset: str
@@ -155,6 +199,12 @@ class Workload:
     files: Mapping[str, Path] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
     calibrates: bool = True
+    compression: Mapping[str, FineTuning] = field(default_factory=dict)
+
+    def fine_tuning(self, compression: Compression, step: str) -> FineTuning:
+        """Return how one step of a compression is trained."""
+        given = {**FINE_TUNING, **self.compression}
+        return given.get(str(compression)) or given[step]
 
     @property
     def argument(self) -> str:
@@ -178,6 +228,7 @@ def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
     variants: tuple[str, ...] | None = None,
     input_size: int | None = None,
     profile: str = "quick",
+    compression: Mapping[str, FineTuning] | None = None,
     replace: bool = False,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the builder of workload `name`.
@@ -186,7 +237,7 @@ def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
     ----------
     name : str
         ``<dataset>-<model>``, such as ``"fashion_mnist-custom"``.
-    checkpoint, training, variants, input_size, profile
+    checkpoint, training, variants, input_size, profile, compression
         See :class:`Workload`.
     replace : bool
         Take the place of a workload of the same name.
@@ -202,6 +253,7 @@ def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
     if profile not in PROFILES:
         raise UsageError(unknown_name("profile", profile, list(PROFILES)))
     CaseId(dataset, model, "tf")  # raises where a part is malformed
+    _check_compression(name, compression or {})
 
     def register(build: Build) -> Build:
         path = None if checkpoint is None else Path(checkpoint)
@@ -214,8 +266,21 @@ def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
             variants,
             input_size,
             profile,
+            compression=dict(compression or {}),
         )
         WORKLOADS.add(name, entry, replace=replace)
         return build
 
     return register
+
+
+def _check_compression(name: str, compression: Mapping[str, FineTuning]) -> None:
+    for key, given in compression.items():
+        if key not in FINE_TUNING:
+            Compression.parse(key)
+        shares = 0 <= given.ramp < 1 and 0 <= given.distillation <= 1
+        if given.epochs < 1 or not shares or not 0 <= given.levels <= 127:
+            raise UsageError(
+                f"workload {name!r}, compression[{key!r}]: expected at least 1 epoch, a ramp in "
+                f"[0, 1), a distillation in [0, 1] and levels from 0 to 127; got {given}"
+            )

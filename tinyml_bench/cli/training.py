@@ -19,10 +19,14 @@ def _add_train(commands: Commands) -> None:
         "train", help="train a workload's network; writes checkpoint and model card"
     )
     parser.add_argument("workload", metavar="WORKLOAD", help="such as fashion_mnist-custom")
+    parser.add_argument(
+        "--variant", metavar="VARIANT",
+        help="compress the trained network for it, such as pruned80_int8 or qat_int8",
+    )  # fmt: skip
     parser.add_argument("--data", metavar="DIR", help="folder with datasets")
     parser.add_argument(
         "--output", metavar="FILE.npz", type=Path,
-        help="where to write (default: the workload's own checkpoint)",
+        help="where to write (default: the workload's own checkpoint, or beside it)",
     )  # fmt: skip
     parser.set_defaults(command=_train)
 
@@ -44,10 +48,12 @@ def _add_data(commands: Commands) -> None:
 
 def _train(options: argparse.Namespace) -> str:
     from tinyml_bench import training
+    from tinyml_bench.families import compression_of
     from tinyml_bench.workloads import WORKLOADS
 
     project()
-    return training.run(WORKLOADS[options.workload], options.output)
+    compression = None if options.variant is None else compression_of(options.variant)
+    return training.run(WORKLOADS[options.workload], options.output, compression)
 
 
 def _data_list(_: argparse.Namespace) -> str:

@@ -1,0 +1,145 @@
+"""Names of compressions and families parse and print the same; what cannot be is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinyml_bench.errors import UsageError
+from tinyml_bench.families import (
+    BUILT_IN,
+    FORMATS,
+    Compression,
+    Family,
+    compression_of,
+    is_like_family,
+)
+
+COMPRESSIONS = [
+    "pruned0",
+    "pruned50",
+    "pruned80",
+    "pruned99",
+    "pruned2x4",
+    "pruned1x8",
+    "clustered2",
+    "clustered16",
+    "clustered256",
+    "qat",
+    "pqat",
+    "pqat50",
+    "pqat2x4",
+    "cqat",
+    "cqat32",
+    "pcqat",
+    "pcqat50x16",
+    "pcqat80x32",
+]
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_a_compression_prints_as_it_is_read(name):
+    """There is one name for each, so that no two cases are the same."""
+    assert str(Compression.parse(name)) == name
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_every_format_is_composed_or_refused(name):
+    """Quantized networks end in int8 alone, and only zeros can be left out of a file."""
+    kind = Compression.parse(name)
+    possible = {"int8"} if kind.quantized else set(FORMATS)
+    possible -= set() if kind.prunes else {"experimental_sparsity"}
+    assert {Family(kind, ending).format for ending in possible} == possible
+    for ending in set(FORMATS) - possible:
+        with pytest.raises(UsageError, match="cannot be composed"):
+            Family(kind, ending)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_family_prints_as_it_is_read_and_says_what_it_is_for(name):
+    """Each text is a sentence."""
+    family = Family.parse(name)
+    assert str(family) == name
+    assert compression_of(name) == family.compression
+    for text in (family.does, family.avoid, family.hardware):
+        assert text.endswith(".")
+        assert text[0].isupper()
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "steps"),
+    [
+        ("pruned80", None, ("pruned",)),
+        ("pruned2x4", None, ("pruned",)),
+        ("clustered16", None, ("clustered",)),
+        ("qat", None, ("qat",)),
+        ("pqat", "pruned80", ("qat",)),
+        ("pqat2x4", "pruned2x4", ("qat",)),
+        ("cqat32", "clustered32", ("qat",)),
+        ("pcqat", "pruned80", ("clustered", "qat")),
+    ],
+)
+def test_a_composition_goes_on_from_what_it_is_made_of(name, parent, steps):
+    """What is done already is not done again."""
+    kind = Compression.parse(name)
+    assert (str(kind.parent) if kind.parent else None) == parent
+    assert kind.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pruned100_int8", r"a sparsity of 100 % was asked for; expected 0 to 99"),
+        ("pruned250_int8", r"a sparsity of 250 %"),
+        ("pruned4x4_float32", r"4 of 4 weights cannot be pruned; .* n smaller than m"),
+        ("pruned0x4_float32", r"0 of 4 weights cannot be pruned"),
+        ("clustered1_int8", r"1 different values was asked for; expected at least 2"),
+        ("pcqat80x2_int8", r"expected at least 3, one of which is zero"),
+        ("cqat1_int8", r"expected at least 2"),
+        ("pruned_int8", r"unknown compression 'pruned'; known are pruned<percent>"),
+        ("clustered_int8", r"unknown compression 'clustered'"),
+        ("clustered4x4_int8", r"unknown compression 'clustered4x4'"),
+        ("qat80_int8", r"unknown compression 'qat80'"),
+        ("pcqat80_int8", r"unknown compression 'pcqat80'"),
+        ("cqat16x2_int8", r"unknown compression 'cqat16x2'"),
+        ("pqat80_int8", r"compression 'pqat80' is written 'pqat'"),
+        ("pruned080_int8", r"compression 'pruned080' is written 'pruned80'"),
+        ("qat_float32", r"ranges of int8 in its graph; expected qat_int8"),
+        ("pcqat_int16x8", r"expected pcqat_int8"),
+        ("clustered16_experimental_sparsity", r"clusters leave no zeros"),
+        ("pruned80_int4", r"ends in no format of TensorFlow's; known are float32"),
+        ("pruned80", r"names no format; .* such as pruned80_int8"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(name, message):
+    """The message says what was expected and what came."""
+    with pytest.raises(UsageError, match=message):
+        Family.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "compresses nothing"),
+        ({"sparsity": 0.805}, "expected whole ones"),
+        ({"sparsity": -0.1}, "expected 0 to 99"),
+        ({"sparsity": 0.5, "pattern": (2, 4)}, "name one"),
+        ({"pattern": (2, 4), "clusters": 16, "quantized": True}, "a share of zeros can"),
+        ({"sparsity": 0.8, "clusters": 16}, "composed for int8 only"),
+    ],
+)
+def test_parts_that_cannot_be_composed_are_refused(fields, message):
+    """Also where no name could say so."""
+    with pytest.raises(UsageError, match=message):
+        Compression(**fields)
+
+
+@pytest.mark.parametrize("name", ["int8", "tf", "litert_int8", "prunedfast", "my_qat"])
+def test_other_names_are_not_taken_for_families(name):
+    """A user's own variants may have names of any kind."""
+    assert not is_like_family(name)
+
+
+def test_a_plain_variant_has_no_training_of_its_own():
+    """Whoever asks for one is told which have."""
+    with pytest.raises(UsageError, match=r"'int8' is converted from the network as it is.*qat"):
+        compression_of("int8")

@@ -1,0 +1,157 @@
+"""A trained network is trained further while it is compressed, chosen and stored as any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import test_training as given
+
+from tinyml_bench import checkpoints, compressed, epochs, finetuning, training
+from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.datasets import DATASETS
+from tinyml_bench.errors import CheckpointError, UsageError
+from tinyml_bench.families import Compression
+from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
+from tinyml_bench.models import Stage, make_custom
+from tinyml_bench.variables import weights_of
+from tinyml_bench.workloads import FINE_TUNING, FineTuning, Training, Workload, workload
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
+    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+)
+
+SHORT = {
+    "pruned": FineTuning(epochs=2, learning_rate=1e-3, ramp=0.5),
+    "clustered": FineTuning(epochs=1, learning_rate=1e-3),
+    "qat": FineTuning(epochs=1, learning_rate=1e-3),
+}
+
+
+def build():
+    """Return a network with one kernel large enough to be compressed."""
+    return make_custom((8, 8, 1), 2, stages=(Stage(8, pool=2), Stage(16)))
+
+
+@pytest.fixture
+def stripes(monkeypatch, tmp_path):
+    """Return a workload with a checkpoint, and keep this process as undetermined as it was."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(training, "_make_reproducible", lambda _seed: 1)
+    restore = DATASETS.snapshot()
+    given.register()
+    recipe = Training(epochs=1, batch_size=16, seed=7)
+    path = tmp_path / "here" / "stripes-net.npz"
+    checkpoints.save(build(), path)
+    yield Workload("stripes", "net", build, path, recipe, compression=SHORT)
+    restore()
+
+
+def kernel_of(model):
+    """Return the large kernel."""
+    found = weights_of(model)
+    return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
+
+
+def test_a_composition_is_trained_from_what_it_is_made_of(stripes):
+    """Each has its file and card, what is stored is what was judged, and the float one stays."""
+    before = stripes.checkpoint.read_bytes()
+    for name in ("pruned80", "pcqat"):
+        kind = Compression.parse(name)
+        card = training.compress(stripes, kind)
+        path = compressed.path_of(stripes, kind)
+        model = compressed.load_model(stripes, kind)
+        assert card == ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
+        assert card.compression == name
+        assert card.command == compressed.command(stripes, kind)
+        assert card.checkpoint_sha256 == compressed.sha256(stripes, kind)
+        assert epochs.accuracy(model, given.load("test")) == card.test_accuracy
+        assert np.mean(kernel_of(model) == 0) >= 0.79
+    assert len(np.unique(kernel_of(model))) <= 16
+    parent = compressed.path_of(stripes, Compression.parse("pruned80"))
+    assert card.made_from == {
+        one.name: checkpoints.sha256(one) for one in (stripes.checkpoint, parent)
+    }
+    assert stripes.checkpoint.read_bytes() == before
+    assert not list((cache_folder() / "training").iterdir())
+
+
+def test_what_a_composition_is_made_of_comes_first(stripes):
+    """Else the message has the command for it."""
+    with pytest.raises(CheckpointError, match="train stripes-net --variant pruned80_float32"):
+        training.compress(stripes, Compression.parse("pqat"))
+
+
+def test_an_interrupted_compression_goes_on(stripes, monkeypatch):
+    """After the last whole epoch, with its masks and steps; nothing is written before the end."""
+    kind, seen = Compression.parse("pruned80"), []
+    original = epochs.accuracy
+
+    def interrupted(model, split, *weights):
+        seen.append(split.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return original(model, split, *weights)
+
+    monkeypatch.setattr(epochs, "accuracy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.compress(stripes, kind)
+    assert not compressed.path_of(stripes, kind).exists()
+    training.compress(stripes, kind)
+    assert seen == ["validation"] * 3
+    kernel = kernel_of(compressed.load_model(stripes, kind))
+    assert np.mean(kernel == 0) == pytest.approx(0.8, abs=1 / kernel.size)
+
+
+def test_no_epoch_of_the_ramp_is_the_best(stripes, monkeypatch):
+    """However good it is: too few weights are zero yet."""
+    measured = iter([1.0, 0.1])
+    monkeypatch.setattr(epochs, "accuracy", lambda *_: next(measured))
+    card = training.compress(stripes, Compression.parse("pruned80"))
+    assert card.best_epoch == 2
+
+
+def test_the_float_network_teaches():
+    """So much of what is learnt is its answer, and the labels are the rest."""
+    import tensorflow as tf
+
+    labels = tf.constant([[1.0, 0.0]])
+    batches = tf.data.Dataset.from_tensors((tf.zeros([1, 4]), labels))
+
+    def teacher(images, training):
+        assert not training
+        return tf.constant([[0.5, 0.5]])
+
+    ((_, taught),) = epochs._taught(batches, epochs.Tuning(teacher, 0.5))
+    assert taught.numpy().tolist() == [[0.75, 0.25]]
+
+
+def test_a_step_is_trained_as_the_workload_is_but_for_what_it_says(stripes):
+    """A workload says it for a step, or for the steps of one compression; else it is the usual."""
+    kind = Compression.parse("pcqat")
+    own = FineTuning(epochs=9, learning_rate=1e-5)
+    (first, second) = finetuning.steps_of(stripes, stripes.training, kind)
+    assert (first.name, second.name) == ("clustered", "qat")
+    assert (first.training.seed, first.training.batch_size) == (7, 16)
+    named = replace(stripes, compression={**SHORT, "pcqat": own})
+    assert {one.tuning for one in finetuning.steps_of(named, named.training, kind)} == {own}
+    plain = replace(stripes, compression={})
+    assert plain.fine_tuning(kind, "qat") == FINE_TUNING["qat"]
+
+
+@pytest.mark.parametrize(
+    ("compression", "message"),
+    [
+        ({"pruned800": FineTuning(1, 1e-3)}, "a sparsity of 800 %"),
+        ({"qat": FineTuning(0, 1e-3)}, "at least 1 epoch"),
+        ({"qat": FineTuning(1, 1e-3, ramp=1.0)}, r"a ramp in \[0, 1\)"),
+        ({"qat": FineTuning(1, 1e-3, levels=128)}, "levels from 0 to 127"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_when_it_is_registered(compression, message):
+    """With the workload's name."""
+    with pytest.raises(UsageError, match=message):
+        workload("a-net", compression=compression)

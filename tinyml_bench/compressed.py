@@ -1,0 +1,171 @@
+"""Checkpoints of compressed networks: where they lie, what they go with, and loading them.
+
+A file lies beside the workload's own checkpoint, ``<workload>-<compression>.npz``, and is one like
+it. An entry ``compression/<name>`` has the SHA-256 of the float checkpoint that it was made from.
+Of a network that was trained quantization-aware it has the ranges, too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml_bench import checkpoints, compression, packing
+from tinyml_bench.errors import CheckpointError
+from tinyml_bench.families import PRUNED, QAT, Compression
+from tinyml_bench.variables import Weights, weights_of
+from tinyml_bench.workloads import Workload
+
+_TAG = "compression/"
+
+
+def path_of(workload: Workload, kind: Compression) -> Path:
+    """Return where the checkpoint of a compressed network lies, or is to lie.
+
+    Raises
+    ------
+    CheckpointError
+        The workload has no checkpoint of its own, beside which it would be.
+    """
+    return own_checkpoint(workload, kind).with_name(f"{workload}-{kind}.npz")
+
+
+def own_checkpoint(workload: Workload, kind: Compression) -> Path:
+    """Return the float checkpoint that all compressions of a workload begin with.
+
+    Raises
+    ------
+    CheckpointError
+        The workload has none.
+    """
+    if workload.checkpoint is None:
+        raise CheckpointError(
+            f"workload {workload} has no checkpoint to train further, so there is no {kind} of it; "
+            f"register it with checkpoint=... and training=..., as @workload takes them"
+        )
+    return workload.checkpoint
+
+
+def missing(workload: Workload, kind: Compression) -> str:
+    """Say what a compressed network lacks, and how to get it; empty where its file is there.
+
+    Examples
+    --------
+    >>> from tinyml_bench.workloads import Workload
+    >>> missing(Workload("a", "net", print, Path("a-net.npz")), Compression.parse("qat"))
+    'there is no checkpoint a-net-qat.npz; make it: tinyml-bench train a-net --variant qat_int8'
+    """
+    try:
+        path = path_of(workload, kind)
+    except CheckpointError as error:
+        return str(error)
+    if path.is_file():
+        return ""
+    return f"there is no checkpoint {path}; make it: {command(workload, kind)}"
+
+
+def sha256(workload: Workload, kind: Compression) -> str:
+    """Return the SHA-256 of a compressed network's checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        It is not there, and the message says how to make it; or it cannot be read.
+    """
+    if reason := missing(workload, kind):
+        raise CheckpointError(reason)
+    return checkpoints.sha256(path_of(workload, kind))
+
+
+def command(workload: Workload, kind: Compression) -> str:
+    """Return the command that makes the checkpoint of a compressed network."""
+    ending = "int8" if kind.quantized else "float32"
+    return f"tinyml-bench train {workload} --variant {kind}_{ending}"
+
+
+def load_model(workload: Workload, kind: Compression) -> Any:
+    """Return the compressed network, ready to be converted.
+
+    Returns
+    -------
+    tf_keras.Model
+        Of the network's own layers; of a quantized compression, of those that compute as the int8
+        file will.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, of another network or compression, or of float weights that
+        are not the workload's any more.
+    UsageError
+        The network cannot be quantized.
+    """
+    sha256(workload, kind)  # raises where it is not there
+    path = path_of(workload, kind)
+    stored = checkpoints.read(path)
+    _check(workload, kind, stored, path)
+    own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
+    model = workload.build()
+    if kind.quantized:
+        skipped = workload.fine_tuning(kind, QAT).skipped
+        model = compression.wrap_quantization(model, None, skipped)
+    checkpoints.assign(model, packing.unpack(own), path)
+    return model
+
+
+def store(workload: Workload, kind: Compression, model: Any) -> Weights:
+    """Return the arrays of a compressed network's file, its weights rounded as they are stored.
+
+    Zeros stay zeros in all of them. Clusters are kept as a table, what was trained for int8 in
+    int8, and other weights as the workload's own, or in float16.
+    """
+    training = workload.training
+    storage = "int8" if training is not None and training.storage == "int8" else "float16"
+    if kind.quantized:
+        storage = "int8"
+    if kind.clusters is not None:
+        storage = "table"
+    made_of = checkpoints.sha256(own_checkpoint(workload, kind))
+    digest = np.frombuffer(bytes.fromhex(made_of), np.uint8)
+    weights = weights_of(model)
+    packed = packing.pack(weights, storage) | _rounded(workload, kind, model)
+    return {f"{_TAG}{kind}": digest, **packed}
+
+
+def _rounded(workload: Workload, kind: Compression, model: Any) -> Weights:
+    """Return the pruned kernels in as few levels as the workload says; nothing of others."""
+    levels = 0 if kind.quantized or not kind.prunes else workload.fine_tuning(kind, PRUNED).levels
+    if not levels:
+        return {}
+    ends = tuple(f"{name}/kernel" for name in compression.kernels(model))
+    pruned = {name: value for name, value in weights_of(model).items() if name.endswith(ends)}
+    return packing.pack({n: one for n, one in pruned.items() if one.ndim == 4}, "int8", levels)
+
+
+def restore(model: Any, stored: Weights, source: Path) -> None:
+    """Give `model` the weights that :func:`store` returned."""
+    own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
+    checkpoints.assign(model, packing.unpack(own), source)
+
+
+def _check(workload: Workload, kind: Compression, stored: Weights, path: Path) -> None:
+    """Refuse a file that is whole, but of something else."""
+    again = command(workload, kind)
+    found = [name.removeprefix(_TAG) for name in stored if name.startswith(_TAG)]
+    if found != [str(kind)]:
+        what = f"compression {found[0]}" if found else "a network that was not compressed"
+        raise CheckpointError(
+            f"{path} is of {what}, expected {kind}; restore it from version control, or make it "
+            f"again: {again}"
+        )
+    digest, expected = (
+        stored[f"{_TAG}{kind}"].tobytes().hex(),
+        checkpoints.sha256(own_checkpoint(workload, kind)),
+    )
+    if digest != expected:
+        raise CheckpointError(
+            f"{path} was made from a float checkpoint of sha256 {digest:.12}..., and "
+            f"{workload.checkpoint} has {expected:.12}...; make it again: {again}"
+        )

@@ -1,0 +1,176 @@
+"""Training a trained network further while it is compressed, one step after the other.
+
+Each step wraps the network, trains it for some epochs as the workload says, keeps the best of
+them, and strips it again. The float network teaches: what it answers is learnt beside the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyml_bench import checkpoints, compressed, compression
+from tinyml_bench.augmentation import steps_per_epoch
+from tinyml_bench.datasets import Split
+from tinyml_bench.epochs import Best, Tuning, fit
+from tinyml_bench.families import CLUSTERED, PRUNED, Compression
+from tinyml_bench.states import State
+from tinyml_bench.variables import variables_of, weights_of
+from tinyml_bench.workloads import FineTuning, Training, Workload
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a compression, and how it is trained.
+
+    Parameters
+    ----------
+    name : str
+        ``"pruned"``, ``"clustered"`` or ``"qat"``.
+    tuning : FineTuning
+    training : Training
+        The workload's, with what `tuning` says instead.
+    """
+
+    name: str
+    tuning: FineTuning
+    training: Training
+
+    @property
+    def ramp(self) -> int:
+        """Epochs in which sparsity rises."""
+        return int(self.tuning.ramp * self.tuning.epochs) if self.name == PRUNED else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that the steps of one compression have in common.
+
+    Parameters
+    ----------
+    workload : Workload
+    kind : Compression
+    splits : mapping of str to Split
+        ``"train"`` and ``"validation"`` are used.
+    teacher : tf_keras.Model
+        The float network.
+    console : rich.console.Console
+    """
+
+    workload: Workload
+    kind: Compression
+    splits: Mapping[str, Split]
+    teacher: Any
+    console: Console
+
+
+def steps_of(workload: Workload, training: Training, kind: Compression) -> tuple[Step, ...]:
+    """Return the steps of a compression, in order."""
+    made = []
+    for name in kind.steps:
+        tuning = workload.fine_tuning(kind, name)
+        changed = replace(
+            training,
+            epochs=tuning.epochs,
+            learning_rate=tuning.learning_rate,
+            weight_decay=0.0,  # what is pruned or shared by many is not to shrink further
+            base=None,
+            frozen_until=None,
+            head_epochs=0,
+            mix=0.0,
+            complete=True,
+        )
+        made.append(Step(name, tuning, changed))
+    return tuple(made)
+
+
+def recipe_of(steps: tuple[Step, ...]) -> dict[str, Any]:
+    """Return the steps as plain data, for the model card and for what an interruption leaves."""
+    return {
+        step.name: {
+            **asdict(step.training),
+            **asdict(step.tuning),
+            "skipped": list(step.tuning.skipped),
+        }
+        for step in steps
+    }
+
+
+def start_of(workload: Workload, kind: Compression) -> tuple[Path, Any]:
+    """Return the checkpoint that a compression goes on from, and the network in it.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing, and the message says how to make it; or it is damaged.
+    """
+    own = compressed.own_checkpoint(workload, kind)
+    if kind.parent is None:
+        return own, checkpoints.load_model(workload)
+    found = compressed.load_model(workload, kind.parent)
+    return compressed.path_of(workload, kind.parent), found
+
+
+def fit_steps(job: Job, start: Any, steps: tuple[Step, ...], state: State) -> tuple[Any, Best]:
+    """Take `start` through all steps; returns the compressed network and the last step's best."""
+    model, best = start, Best()
+    for step in steps:
+        model, best = fit_step(job, model, step, state.file(step.name))
+    return model, best
+
+
+def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tuple[Any, Best]:
+    """Wrap `model` for a step, train it and strip it; returns the network and its best epoch.
+
+    Raises
+    ------
+    UsageError
+        The network cannot be wrapped.
+    CheckpointError
+        The loss is no number any more, or the state found is damaged.
+    """
+    train, validation = job.splits["train"], job.splits["validation"]
+    batches = steps_per_epoch(train, step.training)
+    wrapped = wrap(job.kind, model, step, batches)
+    callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
+    tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
+    best = fit(
+        wrapped,
+        step.training,
+        train,
+        validation,
+        job.console,
+        state=state,
+        title=step.name,
+        tuning=tuning,
+    )
+    return strip(wrapped, job.workload.build(), step), best
+
+
+def wrap(kind: Compression, model: Any, step: Step, batches: int) -> Any:
+    """Return `model` wrapped for a step whose epochs have so many batches."""
+    skipped = step.tuning.skipped
+    if step.name == PRUNED:
+        return compression.wrap_pruning(model, kind, step.ramp * batches, skipped)
+    if step.name == CLUSTERED:
+        return compression.wrap_clustering(compression.level_channels(model), kind, skipped)
+    return compression.wrap_quantization(model, kind, skipped)
+
+
+def strip(wrapped: Any, network: Any, step: Step) -> Any:
+    """Return what a step made, without its wrapping: `network` with the trained weights.
+
+    Of quantization-aware training it is a model of its own, as the ranges belong to it.
+    """
+    if step.name not in (PRUNED, CLUSTERED):
+        return compression.strip_quantization(wrapped, network, step.tuning.skipped)
+    bare = compression.strip_pruning if step.name == PRUNED else compression.strip_clustering
+    found = weights_of(bare(wrapped))
+    for name, variable in variables_of(network):
+        variable.assign(found[name])
+    return network
