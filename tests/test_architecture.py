@@ -81,6 +81,7 @@ COLUMNS = {
         "imagenet",
         "inspection",
         "instructions",
+        "int8_layers",
         "isolation",
         "keys",
         "layers",

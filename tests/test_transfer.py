@@ -57,7 +57,11 @@ def _with(**changes):
     return replace(RECIPE, **changes)
 
 
-SPLITS = {"train": make_split("train", 40), "validation": make_split("validation", 10)}
+SPLITS = {
+    "train": make_split("train", 40),
+    "validation": make_split("validation", 10),
+    "calibration": make_split("calibration", 20),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +131,19 @@ def test_activations_are_computed_once(tmp_path):
     assert "frozen layers" not in second.getvalue()
     assert sorted((tmp_path / "activations").iterdir()) == files
     assert len(files) == 3
+
+
+def test_frozen_layers_are_seen_in_int8_too(tmp_path):
+    """What they give there is near what they give in float, and is one version more."""
+    output = io.StringIO()
+    fit(tmp_path, _with(versions=1, int8_versions=1, mirror=False, shift=0.0), output=output)
+    assert "frozen layers, train, version 2" in output.getvalue()
+    plain, rounded = (
+        np.load(file).astype(np.float32)
+        for file in (tmp_path / "activations").iterdir()
+        if len(np.load(file)) == len(SPLITS["train"])
+    )
+    assert 0 < np.abs(plain - rounded).max() < 0.05 * plain.max()
 
 
 def test_another_augmentation_is_another_version(tmp_path):

@@ -95,7 +95,8 @@ def train(
     path, training = _destination(workload, output), _recipe(workload)
     load = DATASETS[workload.dataset].load
     # Test is loaded here to fail early, and used only after the choice.
-    splits = {name: load(name, workload.input_size) for name in ("train", "validation", "test")}
+    names = ("train", "validation", "test", *["calibration"] * bool(training.int8_versions))
+    splits = {name: load(name, workload.input_size) for name in names}
     threads = _make_reproducible(training.seed)
     model = workload.build()
     _check_fit(workload, model, splits)

@@ -64,6 +64,9 @@ class Training:
         Peak of the schedule of those.
     versions : int
         How many times the frozen layers see each image: plain, then differently augmented.
+    int8_versions : int
+        How many more times the frozen layers see each image as an int8 file, calibrated like the
+        variant: what is trained on them gets used to its noise.
     mix : float
         What the frozen layers make of two images is mixed, and so are the labels: the share of the
         first is drawn from Beta(mix, mix). 0 mixes nothing.
@@ -97,6 +100,7 @@ class Training:
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
     versions: int = 1
+    int8_versions: int = 0
     mix: float = 0.0
     frozen_norm: bool = True
     storage: str = "float32"
