@@ -64,6 +64,7 @@ COLUMNS = {
     "measuring": [
         "activations",
         "augmentation",
+        "bases",
         "batching",
         "cache",
         "calibration",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import imagenet
+from tinyml_bench import bases
 from tinyml_bench.augmentation import augmented
 from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CacheError
@@ -155,7 +155,7 @@ class _Pass:
         recipe = asdict(self.training)
         augmenting = {name: str(recipe[name]) for name in _AUGMENTING}
         name = key(
-            base=imagenet.SHA256.get(self.training.base or "", ""),
+            base=bases.digest(self.training.base or ""),
             layer=str(self.lower.name),
             input=str(self.lower.input_shape[1:]),
             split=self.split.sha256,

@@ -1,4 +1,4 @@
-"""Training on a frozen ImageNet base: first the head, then the top layers with it."""
+"""Training on a frozen base: first the head, then the top layers with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import activations, checkpoints, imagenet
+from tinyml_bench import activations, bases, checkpoints
 from tinyml_bench.activations import Activations
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, fit
@@ -52,7 +52,7 @@ def fit_on_base(
         As in what it calls.
     """
     base = str(training.base)
-    checkpoints.assign(model, weights_of(model) | imagenet.load(base), Path(base))
+    checkpoints.assign(model, weights_of(model) | bases.load(base), Path(base))
     lower, upper, pooling, head = _cut(model, training)
     train: Split | Activations = splits["train"]
     validation: Split | Activations = splits["validation"]
