@@ -69,6 +69,7 @@ COLUMNS = {
     "measuring": [
         "activations",
         "augmentation",
+        "bases",
         "batching",
         "cache",
         "calibration",
@@ -86,6 +87,7 @@ COLUMNS = {
         "imagenet",
         "inspection",
         "instructions",
+        "int8_layers",
         "isolation",
         "keys",
         "layers",
