@@ -60,8 +60,9 @@ def fit_on_base(
         layers = _versions(lower, training, splits)
         train = activations.compute(layers, splits["train"], training, console)
         validation = activations.compute(layers[:1], splits["validation"], training, console)
+    parts = train, validation
     if training.head_epochs and isinstance(train, Activations):
-        pooled = activations.apply(pooling, train), activations.apply(pooling, validation)
+        pooled = [part if pooling is None else activations.apply(pooling, part) for part in parts]
         best = fit(
             head, _head_recipe(training), *pooled, console, state=state.file("head"), title="head"
         )
@@ -84,7 +85,10 @@ def _head_recipe(training: Training) -> Training:
 
 
 def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
-    """Return the frozen part, or ``None``, the rest, the rest up to the head, and the head."""
+    """Return the frozen part, the rest, the rest up to the head, and the head.
+
+    The frozen part is ``None`` where nothing is, the third where nothing is left before the head.
+    """
     from tf_keras import Model
 
     outputs = {layer.name: layer.output for layer in model.layers}
@@ -98,6 +102,8 @@ def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
             f"the network has no layer {name!r} to freeze up to; it has {', '.join(outputs)}"
         )
     lower = Model(model.input, outputs[name], name=name)
+    if name == AVERAGED:
+        return lower, head, None, head
     upper = Model(outputs[name], model.output, name="upper")
     return lower, upper, Model(outputs[name], averaged, name="pooling"), head
 
