@@ -59,14 +59,26 @@ def pneumonia_custom():
 @workload(
     "pneumonia-custom1000",
     profile="full",
-    checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
+    checkpoint=CHECKPOINTS / "pneumonia-custom1000.npz",
+    training=Training(
+        base="pneumonia-custom",
+        frozen_until=models.AVERAGED,
+        images=1000,
+        epochs=0,
+        head_epochs=60,
+        batch_size=64,
+        head_learning_rate=1e-2,
+        label_smoothing=0.1,
+        balance=1,
+        storage="int8",
+        complete=True,
+    ),
     input_size=1000,
 )
 def pneumonia_custom1000():
-    """Return the same network for (1000, 1000, 1) raw pixels, for its time and memory alone.
+    """Return the same network for (1000, 1000, 1) raw pixels, for its time and memory.
 
-    It averages whatever map is left, so the weights fit; but they know X-rays of 150 pixels, and
-    find nothing in larger ones.
+    Its convolutions know X-rays of 150 pixels; only the head has seen larger ones.
     """
     return models.make_custom((1000, 1000, 1), 2, stages=models.GREY_STAGES, scaled=False)
 
@@ -112,6 +124,7 @@ def skin_lesion_custom():
         base="mobilenet",
         frozen_until="conv_pw_11_relu",
         versions=3,
+        int8_versions=1,
         head_epochs=10,
         epochs=10,
         batch_size=32,
@@ -121,8 +134,10 @@ def skin_lesion_custom():
         mirror=True,
         zoom=0.15,
         rotate=8,
+        stretch=0.3,
         light=0.3,
         balance=1,
+        mix=0.2,
         storage="int8",
     ),
     input_size=224,
@@ -140,6 +155,7 @@ def pneumonia_mobilenet():
         base="mobilenet_v2",
         frozen_until="block_12_add",
         versions=3,
+        int8_versions=2,
         head_epochs=10,
         epochs=12,
         batch_size=32,
@@ -249,6 +265,7 @@ def skin_lesion_vgg16():
         base="mobilenet",
         frozen_until="conv_pw_11_relu",
         frozen_norm=False,
+        int8_versions=1,
         head_epochs=1,
         epochs=5,
         batch_size=128,

@@ -32,6 +32,7 @@ from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.predictions import pack
 from tinyml_bench.records import Crash, Verdict
+from tinyml_bench.sequential import Stopping
 
 CASE = make_case()
 TEXT = baselines.render(make_baseline())
@@ -1081,3 +1082,24 @@ def test_what_cannot_be_pruned_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "unlink", fail)
     with pytest.raises(BaselineError, match=r"int8\.json: cannot be deleted: Permission denied"):
         baselines.prune(tmp_path, [path])
+
+
+STOPPING = Stopping("not worse", 0.03, 0.95, make_predictions().samples, 5000)
+
+
+def test_an_early_stop_comes_back_as_it_was_stored():
+    """With what was decided, or a later run would not know that images were left out."""
+    text = baselines.render(replace(make_baseline(), stopping=STOPPING))
+    assert baselines.parse(text, CASE, "x").stopping == STOPPING
+    assert "stopping" not in TEXT
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"decision": "maybe"}, "no way to stop"), ({"samples": 3}, "tells of 3 images, and")],
+)
+def test_a_damaged_early_stop_is_named_with_its_line(change, words):
+    """One of other images than those that are held is another one's."""
+    text = edited(lambda d: d.update(stopping={**STOPPING.to_json(), **change}))
+    with pytest.raises(BaselineError, match=rf"x, line {line_of(text, 'stopping')}: .*{words}"):
+        baselines.parse(text, CASE, "x")

@@ -127,3 +127,22 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("tinyml_bench.cli.training._data_list", interrupted)
     assert cli.main(["data", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("in_repository")
+def test_list_without_data_and_weights_says_how_to_get_each(tmp_path, monkeypatch, capsys):
+    """With the licence, as some of it is not for every use; a wrong folder is named."""
+    for name in ("TINYML_BENCH_DATA", "TINYML_BENCH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("tinyml_bench.datasets.source.FileSource.locate", lambda self: None)
+    assert cli.main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("fashion_mnist", "pneumonia", "skin_lesion"):
+        assert f"{name} is missing: tinyml-bench data fetch {name}, or set" in printed
+    assert "non-commercial" in printed
+    assert "the ImageNet weights of vgg16 are missing: they are downloaded when first" in printed
+    monkeypatch.setenv("TINYML_BENCH_WEIGHTS", str(tmp_path))
+    assert cli.main(["list"]) == 0
+    assert f"vgg16 are not in {tmp_path} (TINYML_BENCH_WEIGHTS)" in capsys.readouterr().out

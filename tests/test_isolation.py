@@ -452,3 +452,31 @@ if child:
     print("done" if future.done() else "still running")
 """
     assert run_script(tmp_path, end).stdout.endswith("still running\n")
+
+
+def hoard(size: int) -> int:
+    """Keep so many bytes for the life of the process."""
+    sys.modules["hoard"] = bytearray(os.urandom(1024) * (size // 1024))  # type: ignore[assignment]
+    return os.getpid()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what memory is one's own")
+def test_a_worker_that_holds_too_much_gives_way_to_a_fresh_one() -> None:
+    """After the task, whose result is kept; one that holds little stays."""
+    with IsolatedExecutor(1, LIMIT_SECONDS, most_bytes=100 * 2**20) as executor:
+        first, second = (executor.submit(os.getpid).result() for _ in range(2))
+        assert first == second == executor.submit(hoard, 120 * 2**20).result()
+        assert gone(first)
+        assert executor.submit(os.getpid).result() != first
+
+
+def test_workers_at_rest_end_and_fresh_ones_come() -> None:
+    """Nothing is lost, and nothing waits for those that have gone."""
+    with IsolatedExecutor(2, LIMIT_SECONDS) as executor:
+        pids = {executor.submit(os.getpid).result() for _ in range(3)}
+        executor.rest()
+        assert all(gone(pid) for pid in pids)
+        assert executor.submit(os.getpid).result() not in pids
+        executor.rest()
+        busy = [executor.submit(pow, 2, number) for number in range(8)]
+        assert [future.result() for future in busy] == [2**number for number in range(8)]

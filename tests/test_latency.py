@@ -140,3 +140,9 @@ def test_two_timers_do_not_share_their_rounds():
     one, other = (PairedTimer(lambda: None, lambda: None) for _ in range(2))
     one.setup()
     assert other.sibling_ns == []
+
+
+def test_what_takes_seconds_is_warm_after_one_round(clock):
+    """Five rounds of it would take longer than the eleven that count."""
+    PairedTimer(clock.taking("target", 3_000_000_000), clock.taking("sibling", 10)).rounds()
+    assert clock.calls == ["sibling", "target"]

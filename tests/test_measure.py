@@ -22,6 +22,7 @@ from tinyml_bench.errors import (
 from tinyml_bench.isolation import WorkerCrashed
 from tinyml_bench.measure import Workbench
 from tinyml_bench.records import CaseId
+from tinyml_bench.sequential import EarlyStop, Stopping
 from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
@@ -206,6 +207,24 @@ def test_a_second_run_asks_workers_only_for_the_description(bench, tmp_path):
     assert (first.cached, second.cached) == (False, True)
     assert first.facts == second.facts
     assert first.provenance == second.provenance
+
+
+def test_a_diagnosis_of_the_same_files_and_images_is_not_made_twice(bench, toy, tmp_path):
+    """Other images are looked at anew."""
+    asked = []
+
+    def diagnose(workload, images, float_file, file, positions):
+        asked.append((float_file.name != file.name, positions))
+        return "conv", ("layer conv: 4.1 dB",)
+
+    toy.setattr(tasks, "diagnose", diagnose)
+    benches = [bench, *(Workbench(Inline(), Cache(tmp_path)) for _ in range(2))]
+    told = [
+        one.diagnosis(INT8, images)
+        for one, images in zip(benches, [(1, 2), (1, 2), (3,)], strict=True)
+    ]
+    assert told == [("conv", ("layer conv: 4.1 dB",))] * 3
+    assert asked == [(True, (1, 2)), (True, (3,))]
 
 
 @pytest.mark.parametrize("kind", ["*.npy", "evaluations/*.json"])
@@ -398,3 +417,113 @@ def test_once_gives_every_asker_the_same_failure():
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             once.get("name", fail(ValueError("broken")))
+
+
+RULE = EarlyStop(margin=0.03, confidence=0.95)
+
+
+@pytest.fixture
+def slow(toy):
+    """Let int8 answer as the reference does, and note the stretches that are evaluated."""
+    seen = []
+
+    def evaluate(path, dataset, stretch, runtime):
+        seen.append(stretch)
+        return scores(250, stretch)
+
+    toy.setattr(tasks, "evaluate", evaluate)
+    return seen
+
+
+def stopping(case):
+    """Let int8 stop early."""
+    return RULE if case == INT8 else None
+
+
+def test_a_case_that_may_stop_early_does(slow, tmp_path):
+    """Once its first images show that it is not worse; the reference takes all."""
+    bench = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping)
+    measured = bench.measure(INT8)
+    assert measured.stopping == Stopping("not worse", 0.03, 0.95, 130, SAMPLES)
+    assert measured.samples == 130
+    assert bench.measure(TF).samples == SAMPLES
+    assert bench.measure(FLOAT32).stopping is None
+    assert measured.facts["accuracy_drop"] == 0
+    assert measured.facts["agreement"] == 1
+    assert measured.provenance.scores_sha256 != bench.measure(TF).provenance.scores_sha256
+
+
+def test_how_many_images_it_takes_does_not_depend_on_who_was_faster(slow, tmp_path):
+    """Stretches that were begun before the decision do not count."""
+    with ThreadPoolExecutor(4) as threads:
+        measured = Workbench(threads, Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    assert measured.samples == 130
+    assert max(last for _, last in slow) <= 150
+
+
+def test_a_worse_case_goes_on_until_that_is_proven(toy, tmp_path):
+    """Half of its first images are wrong."""
+    toy.setattr(tasks, "evaluate", lambda path, data, part, runtime: scores(2000, part))
+    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
+    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    assert measured.stopping.decision == "worse"
+    assert measured.samples < 100
+    assert measured.facts["accuracy"] == 0
+
+
+def test_what_is_undecided_takes_all_images(toy, tmp_path):
+    """A drop of about the margin: that it could have stopped is told as well."""
+    wrong = np.arange(SAMPLES) % 33 == 5
+
+    def evaluate(path, dataset, stretch, runtime):
+        predicted = np.where(wrong, (LABELS + 1) % 3, LABELS)[slice(*stretch)]
+        return Shard(np.eye(3, dtype=np.float32)[predicted], 1.0, 1.0, 1)
+
+    toy.setattr(tasks, "evaluate", evaluate)
+    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
+    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    assert measured.stopping.decision == "undecided"
+    assert measured.samples == measured.stopping.samples == SAMPLES
+
+
+def test_all_or_a_number_of_images_forces_them_and_never_takes_the_truncated_figure(slow, tmp_path):
+    """From the cache each gets its own; a few at a time, as each may take seconds."""
+
+    def measured(**options):
+        bench = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping, **options)
+        return bench.measure(INT8)
+
+    assert measured().samples == 130
+    assert len(slow) == 13 + 1  # two are under way at once
+    forced = measured(may_stop=False)
+    assert (forced.samples, forced.stopping, forced.cached) == (SAMPLES, None, False)
+    assert max(last - first for first, last in slow) == 10
+    assert measured(samples=300).samples == 300
+    slow.clear()
+    again, all_again = measured(), measured(may_stop=False)
+    assert (again.samples, again.cached, again.stopping.samples) == (130, True, 130)
+    assert (all_again.samples, all_again.cached) == (SAMPLES, True)
+    assert not slow
+
+
+def test_another_rule_or_reference_is_another_evaluation(slow, toy, tmp_path):
+    """Since it may stop elsewhere."""
+    Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    wider = EarlyStop(margin=0.1)
+    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=lambda case: wider).measure(INT8)
+    assert (measured.cached, measured.samples < 130) == (False, True)
+    toy.setattr(measure.machine, "cores", lambda: 77)
+    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(251, part))
+    bench = Workbench(Inline(), Cache(tmp_path / "other"), early_stop_of=stopping)
+    assert bench.measure(INT8).stopping.decision == "not worse"
+
+
+def test_without_a_reference_nothing_stops_early(slow, toy, tmp_path):
+    """There is nothing to be no worse than."""
+
+    def evaluate_reference(workload, dataset, stretch):
+        raise ValueError("no network")
+
+    toy.setattr(tasks, "evaluate_reference", evaluate_reference)
+    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    assert (measured.samples, measured.stopping) == (SAMPLES, None)

@@ -122,7 +122,7 @@ def test_a_missing_part_is_named(given: Path) -> None:
 
 
 def test_swapped_labels_are_refused(given: Path) -> None:
-    """Names tell the class, so renamed folders are found with the first file."""
+    """Names tell the class, so that renamed folders are found before any picture is read."""
     more = {"test/PNEUMONIA/person9_virus_10.jpeg": b""}
     lists = {**LISTS, "test": (*LISTS["test"], Entry("PNEUMONIA", "person9_virus_10"))}
     swap = {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}
@@ -134,8 +134,8 @@ def test_swapped_labels_are_refused(given: Path) -> None:
     with pytest.raises(DataCorruptError) as caught:
         SOURCE.load_split("train", 8, lists)
     assert (
-        "has test/NORMAL/person9_virus_10.jpeg, which belongs into test/PNEUMONIA, as do 1 more of "
-        "that folder; were folders renamed or mixed?"
+        "the folders NORMAL and PNEUMONIA of test are swapped: test/NORMAL/person9_virus_10.jpeg "
+        "belongs into test/PNEUMONIA; rename them, or unpack the archive again"
     ) in str(caught.value)
 
 

@@ -10,6 +10,7 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import CaseId
 from tinyml_bench.rules import REGISTRATION, Rule
+from tinyml_bench.sequential import EarlyStop
 
 INT8, FLOAT32 = CaseId("digits", "net", "int8"), CaseId("digits", "net", "float32")
 
@@ -150,3 +151,13 @@ def test_a_rule_is_of_metrics_that_there_are():
         rules.check_metrics(rule)
     assert error.value.keys == ("tolerances", "acuracy")
     rules.check_metrics(tolerating("digits-net", 1))
+
+
+def test_a_case_may_stop_early_where_the_most_specific_rule_says_so():
+    """False takes back what a pattern allows."""
+    wide = Rule.parse("digits-*", {"early_stop": {"margin": 0.1}})
+    narrow = Rule.parse("digits-net-int8", {"early_stop": False})
+    assert rules.early_stop([wide], INT8) == EarlyStop(margin=0.1)
+    assert rules.early_stop([wide, narrow], INT8) is None
+    assert rules.early_stop([narrow, wide], FLOAT32) == EarlyStop(margin=0.1)
+    assert rules.early_stop([], INT8) is None

@@ -17,6 +17,7 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.quality import QUALITIES, metric
 from tinyml_bench.records import Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.sequential import Stopping
 
 jsonschema = pytest.importorskip("jsonschema", reason="only tests need it: pip install jsonschema")
 
@@ -47,13 +48,16 @@ def run():
             Parity(64, (Difference("xnnpack", "micro", 1, 2.5),), {"builtin": "no such thing"}),
         ),
         outcomes={"closeness": np.ones((12, 1), np.float32)},
+        latency_cached=True,
+        stopping=Stopping("not worse", 0.03, 0.95, 12, 624),
+        suspects=("layer conv: 4.1 dB",),
     )
     crashed = Measurement(make_case("float16"), crash=Crash("conversion", "killed", ("F0",)))
     findings = [
         Finding("a-b-int8", "accuracy", verdict, True, 0.9, 0.8, 0.85, "so", ("x",), "do", (1,))
         for verdict in Verdict
     ]
-    made = Run("any", "2026-11-22T00:00:00+00:00", (measured, crashed), tuple(findings))
+    made = Run("any", "2026-11-22T00:00:00+00:00", (measured, crashed), tuple(findings), "full")
     yield json.loads(json.dumps(runs.to_json(made)))
     restore()
 
@@ -108,6 +112,7 @@ def test_a_damaged_run_is_refused(run):
         if path and isinstance(path[-1], str) and not {"facts", "absent"} & set(path[:-1])
     ]
     named = {"metrics", "deployment", "outcomes", "micro", "npu", "parity", "closeness", "float32"}
+    named |= {"stopping", "latency_cached", "profile", "suspects"}  # there are runs without it
     named |= {"python", "tensorflow"}  # names that are a project's, not the format's
     assert len(records) > 100
 

@@ -249,3 +249,25 @@ def test_closing_stops_the_workers_and_none_is_started_for_it(suite, tmp_path):
     suite.close()
     assert suite.workbench.stopped
     Suite(Project(tmp_path), Options()).close()
+
+
+def test_the_layers_behind_a_missed_goal_of_the_study_are_asked_for(suite, monkeypatch):
+    """Of a case beyond its goal only, with the lost images first; the sibling is never asked of."""
+    monkeypatch.setattr("tinyml_bench.paper.workloads", lambda: ("tiny-cnn",))
+    cases = [TF, FLOAT32, INT8]
+    suite.workbench.answer(INT8, wrong=95)
+    suite.blame_layers(cases)
+    assert suite.measurement(INT8).suspects == ()
+    suite.workbench.answer(INT8, wrong=96)
+    suite.blame_layers(cases)
+    assert suite.workbench.diagnosed == [(INT8, tuple(range(90, 96)))]
+    assert suite.measurement(INT8).suspects == ("look at layer conv",)
+    assert suite.measurement(FLOAT32).suspects == ()
+
+
+def test_no_layer_is_asked_for_of_another_study(suite):
+    """What a user's formats may cost is the user's matter; what cannot run has no layer."""
+    suite.workbench.answer(INT8, wrong=500)
+    suite.workbench.measurements[TF] = DataMissingError("no data")
+    suite.blame_layers([TF, FLOAT32, INT8])
+    assert suite.workbench.diagnosed == []

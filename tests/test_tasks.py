@@ -108,3 +108,34 @@ def test_a_runner_is_remembered_by_the_file_it_runs(workload, noise, files):
     assert not np.array_equal(float_scores, int8_scores)
     direct, _ = Runner.from_file(files["int8"]).predict(noise.load("test").images[:10])
     assert np.array_equal(int8_scores, direct)
+
+
+def test_one_network_at_a_time_is_remembered(workload, noise):
+    """Those of a whole study would fill the memory of every worker."""
+    other = Workload("noise", "other", build_custom)
+    tasks.evaluate_reference(workload, noise, (0, 4))
+    tasks.evaluate_reference(other, noise, (0, 4))
+    kept = {name for kind, name in tasks._loaded if kind in ("model", "graph", "function")}
+    assert kept == {str(other)}
+
+
+def test_large_images_are_fed_a_few_at_a_time(workload, noise, monkeypatch):
+    """The maps of a large network would take gigabytes; the answers are the same."""
+    whole = tasks.evaluate_reference(workload, noise, (0, 20)).scores
+    sizes = []
+    graph_of = tasks.graph_of
+
+    def counting(model):
+        graph = graph_of(model)
+        cast = graph.cast
+        monkeypatch.setattr(
+            type(graph), "cast", lambda self, parts: sizes.append(len(parts[0])) or cast(parts)
+        )
+        return graph
+
+    monkeypatch.setattr(tasks, "graph_of", counting)
+    monkeypatch.setattr(tasks, "_KERAS_VALUES", 8 * 28 * 28)
+    tasks._loaded.clear()
+    parted = tasks.evaluate_reference(workload, noise, (0, 20)).scores
+    assert sizes == [8, 8, 4]
+    np.testing.assert_allclose(parted, whole, atol=1e-5)

@@ -16,7 +16,7 @@ class Bench:
     def __init__(self, crashed=()):
         self.crashed = crashed
         self.workbench = self
-        self.latency, self.absent = {}, {}
+        self.latency, self.absent, self.kept = {}, {}, None
 
     def measure(self, case):
         crash = Crash("evaluation", "died") if case.variant in self.crashed else None
@@ -24,7 +24,10 @@ class Bench:
 
     measurement = measure
 
-    def add_facts(self, case, facts):
+    def earlier_latency(self, case):
+        return self.kept
+
+    def add_latency(self, case, facts):
         self.latency[case] = facts
 
     def add_absent(self, case, metric, reason):
@@ -92,6 +95,16 @@ def test_what_crashed_in_a_worker_is_not_run_here(invoked, crashed):
     assert invoked == []
     assert "crashed" in bench.absent[CASE, "latency_ratio"]
     assert benchmark.used_disabled
+
+
+def test_what_an_earlier_run_kept_is_not_run_again(invoked):
+    """Nor does pytest-benchmark save a time that is not of this run."""
+    bench, benchmark = Bench(), Timings()
+    bench.kept = {"latency_ratio": 0.5}
+    timing.time_case(bench, CASE, benchmark)
+    assert invoked == []
+    assert benchmark.used_disabled
+    assert CASE not in bench.latency
 
 
 def test_disabled_timing_is_absent_with_its_reason(invoked):

@@ -16,7 +16,7 @@ from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
 from tinyml_bench.models import Stage, make_custom
-from tinyml_bench.workloads import Training, Workload
+from tinyml_bench.workloads import WORKLOADS, Training, Workload
 
 SIZES = {"train": 64, "validation": 20, "test": 10}
 RECIPE = Training(epochs=2, batch_size=16, label_smoothing=0.1, shift=0.15, mirror=True, seed=7)
@@ -195,12 +195,16 @@ def test_a_network_that_does_not_fit_its_dataset_is_refused(tmp_path):
         (Workload("stripes", "net", build, None, RECIPE), "no checkpoint to write to"),
         (make_workload(Path("net.h5")), "a checkpoint is an .npz file"),
         (make_workload(Path("net.npz"), recipe=None), "has no recipe to train it"),
+        (make_workload(Path("net.npz"), replace(RECIPE, base="stripes-net")), r"complete=True"),
     ],
 )
 def test_a_workload_that_cannot_be_trained_is_refused(workload, message):
     """What is lacking is said at once, with how to give it."""
+    restore = WORKLOADS.snapshot()
+    WORKLOADS.add("stripes-net", make_workload())
     with pytest.raises(UsageError, match=message):
         training.train(workload)
+    restore()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch):
@@ -220,6 +224,16 @@ def test_what_is_judged_is_what_is_stored(tmp_path):
     model = checkpoints.load_model(make_workload(path))
     assert epochs.accuracy(model, load("test")) == card.test_accuracy
     assert epochs.accuracy(model, load("validation")) == card.validation_accuracy
+
+
+@pytest.mark.usefixtures("stripes")
+def test_a_part_of_the_training_images_can_do(tmp_path):
+    """They are drawn from both classes, and the card counts them."""
+    card = training.train(make_workload(tmp_path / "net.npz", replace(RECIPE, images=24)))
+    assert card.split_sizes == SIZES | {"train": 24}
+    drawn = training._drawn(load("train"), replace(RECIPE, images=24))
+    assert set(drawn.labels) == {0, 1}
+    assert card.split_sha256["train"] == drawn.sha256
 
 
 @pytest.mark.usefixtures("stripes")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tinyml_bench import activations, imagenet, transfer
+from tinyml_bench import activations, checkpoints, imagenet, transfer
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import accuracy
 from tinyml_bench.errors import CacheError, UsageError
 from tinyml_bench.folders import CACHE_VARIABLE
 from tinyml_bench.states import State
 from tinyml_bench.variables import weights_of
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads import WORKLOADS, Training, Workload
 
 RECIPE = Training(
     epochs=2,
@@ -57,7 +57,11 @@ def _with(**changes):
     return replace(RECIPE, **changes)
 
 
-SPLITS = {"train": make_split("train", 40), "validation": make_split("validation", 10)}
+SPLITS = {
+    "train": make_split("train", 40),
+    "validation": make_split("validation", 10),
+    "calibration": make_split("calibration", 20),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +72,14 @@ def base(monkeypatch, tmp_path):
     monkeypatch.setattr(imagenet, "SHA256", {"tiny": "ab" * 32})
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     return weights
+
+
+@pytest.fixture
+def registered():
+    """Forget the workloads that a test registers."""
+    restore = WORKLOADS.snapshot()
+    yield
+    restore()
 
 
 def fit(tmp_path, training=RECIPE, output=None):
@@ -104,6 +116,13 @@ def test_without_epochs_only_the_head_is_trained(tmp_path, base):
     assert best.epoch in {1, 2}
 
 
+def test_the_head_alone_can_follow_the_cut(tmp_path, base):
+    """Then there is nothing between what is frozen and the head."""
+    model, best = fit(tmp_path, _with(frozen_until="average_map", epochs=0))
+    assert changed(model, base) == set()
+    assert best.epoch in {1, 2}
+
+
 def test_without_a_cut_everything_is_trained(tmp_path, base):
     """Then the images themselves are what epochs are fed."""
     model, _ = fit(tmp_path, _with(frozen_until=None, frozen_norm=False))
@@ -127,6 +146,20 @@ def test_activations_are_computed_once(tmp_path):
     assert "frozen layers" not in second.getvalue()
     assert sorted((tmp_path / "activations").iterdir()) == files
     assert len(files) == 3
+
+
+def test_frozen_layers_are_seen_in_int8_too(tmp_path):
+    """What they give there is near what they give in float, and is one version more."""
+    output = io.StringIO()
+    fit(tmp_path, _with(versions=1, int8_versions=1, mirror=False, shift=0.0), output=output)
+    assert "frozen layers, train, version 2" in output.getvalue()
+    plain, rounded = (
+        np.load(file).astype(np.float32)
+        for file in (tmp_path / "activations").iterdir()
+        if len(np.load(file)) == len(SPLITS["train"])
+    )
+    assert not np.array_equal(plain, rounded)
+    assert np.corrcoef(plain.ravel(), rounded.ravel())[0, 1] > 0.9
 
 
 def test_another_augmentation_is_another_version(tmp_path):
@@ -177,3 +210,25 @@ def test_mixing_keeps_the_larger_share_of_each_image():
     assert (y.max(axis=1) >= 0.5).all()
     assert (y.max(axis=1) < 0.99).any()
     assert np.array_equal(next(made.batches(recipe, 8, first=1))[0], later)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_training_can_start_from_another_workload(tmp_path, base):
+    """What its checkpoint has is what is frozen; it is not asked of ImageNet."""
+    path = tmp_path / "tiny-other.npz"
+    checkpoints.write(
+        path, checkpoints.encode({n: v + 0.5 for n, v in weights_of(build()).items()})
+    )
+    given = checkpoints.read(path)
+    WORKLOADS.add("tiny-other", Workload("tiny", "other", build, path))
+    model, _ = fit(tmp_path, _with(base="tiny-other", epochs=0))
+    assert changed(model, {n: v for n, v in given.items() if "classify" not in n}) == set()
+    assert changed(model, base) == base.keys()
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_workload_without_checkpoint_is_no_base(tmp_path):
+    """The message names it."""
+    WORKLOADS.add("tiny-bare", Workload("tiny", "bare", build))
+    with pytest.raises(UsageError, match="tiny-bare: it has no checkpoint"):
+        fit(tmp_path, _with(base="tiny-bare"))

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import imagenet
+from tinyml_bench import bases
 from tinyml_bench.augmentation import augmented
 from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CacheError
@@ -102,18 +102,17 @@ def _mixed(x: Any, y: Any, mix: float, seed: list[int]) -> tuple[Any, Any]:
 
 
 def compute(
-    lower: Any, split: Split, training: Training, versions: int, console: Console
+    layers: Sequence[Any], split: Split, training: Training, console: Console
 ) -> Activations:
-    """Return what `lower` makes of `split`, from the cache where it has been computed before.
+    """Return what frozen layers make of `split`, from the cache where it has been computed before.
 
     Parameters
     ----------
-    lower : tf_keras.Model
-        The frozen layers, with the weights of ``training.base``.
+    layers : sequence of tf_keras.Model or Int8Layers
+        The frozen layers, with the weights of ``training.base``, once for each version: the first
+        sees plain images, each other one what `training` augments anew.
     split : Split
     training : Training
-    versions : int
-        The first is plain, each other one augmented as `training` says.
     console : rich.console.Console
 
     Raises
@@ -122,7 +121,8 @@ def compute(
         The cache folder cannot be written.
     """
     computed = tuple(
-        _Pass(lower, split, training, number).computed(console) for number in range(versions)
+        _Pass(lower, split, training, number).computed(console)
+        for number, lower in enumerate(layers)
     )
     return Activations(split.name, computed, split.labels)
 
@@ -155,7 +155,7 @@ class _Pass:
         recipe = asdict(self.training)
         augmenting = {name: str(recipe[name]) for name in _AUGMENTING}
         name = key(
-            base=imagenet.SHA256.get(self.training.base or "", ""),
+            base=bases.digest(self.training.base or ""),
             layer=str(self.lower.name),
             input=str(self.lower.input_shape[1:]),
             split=self.split.sha256,

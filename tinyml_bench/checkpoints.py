@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench import imagenet, packing
-from tinyml_bench.errors import CheckpointError
+from tinyml_bench.errors import CheckpointError, CheckpointMissingError
 from tinyml_bench.files import write_atomically
 from tinyml_bench.variables import Weights, variables_of, weights_of
 from tinyml_bench.workloads import Workload
@@ -92,7 +92,7 @@ def load_model(workload: Workload) -> Any:
         As in :func:`load_into`.
     """
     if workload.checkpoint is not None and not workload.checkpoint.is_file():
-        raise CheckpointError(_missing(workload))
+        raise CheckpointMissingError(_missing(workload))
     model = workload.build()
     if workload.checkpoint is not None:
         load_into(model, workload.checkpoint)
@@ -251,7 +251,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(
+        raise CheckpointMissingError(
             f"there is no checkpoint {path}; make it: tinyml-bench train WORKLOAD"
         ) from None
     except OSError as error:

@@ -24,6 +24,7 @@ def options_of(config: pytest.Config) -> Options:
     return Options(
         baselines=Path(option.tinyml_baselines) if option.tinyml_baselines else None,
         samples=_samples(option.tinyml_samples),
+        all_samples=option.tinyml_samples == "all",
         workers=option.tinyml_workers,
         time_limit_seconds=option.tinyml_time_limit,
         cache=not option.tinyml_no_cache,

@@ -15,12 +15,20 @@ class DataMissingError(TinymlError):
     """A dataset or a weights file is in none of the places that were tried."""
 
 
+class DataIncompleteError(DataMissingError):
+    """Some of a dataset is there and some is not: no case to leave out, but one to put right."""
+
+
 class DataCorruptError(TinymlError):
     """A dataset's content is not what its hash says."""
 
 
 class CheckpointError(TinymlError):
     """A checkpoint is missing, unreadable, or of another network."""
+
+
+class CheckpointMissingError(CheckpointError):
+    """There is no such checkpoint: nobody has trained it yet."""
 
 
 class ModelFileError(TinymlError):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.quality import class_labels
+from tinyml_bench.sequential import Stopping
 from tinyml_bench.tasks import Shard
 
 # No metric's name begins so.
@@ -45,6 +46,8 @@ class Evaluation:
         What each sample contributes to each metric but accuracy.
     distinct_outputs : int or None
         How many samples' outputs differ from each other; ``None`` where there are predictions.
+    stopping : Stopping or None
+        How it came to its end; ``None`` where it was not allowed to stop early.
     """
 
     predictions: Predictions | None
@@ -56,6 +59,7 @@ class Evaluation:
     cached: bool = False
     outcomes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     distinct_outputs: int | None = None
+    stopping: Stopping | None = None
 
     @classmethod
     def from_shards(cls, shards: Sequence[Shard], labels: NDArray[Any] | None) -> Evaluation:
@@ -116,6 +120,7 @@ class Evaluation:
             cached=True,
             outcomes=outcomes,
             distinct_outputs=stored.get("distinct_outputs"),
+            stopping=Stopping.from_json(stored["stopping"]) if "stopping" in stored else None,
         )
 
     def store(self) -> tuple[dict[str, Any], bytes]:
@@ -128,6 +133,7 @@ class Evaluation:
             "split_seconds": self.split_seconds,
             "invoke_share": self.invoke_share,
             "peak_memory_bytes": self.peak_memory_bytes,
+            **({"stopping": self.stopping.to_json()} if self.stopping else {}),
         }
         if self.outcomes or self.scores is None:
             scores = {} if self.scores is None else {_SCORES: self.scores}
@@ -143,6 +149,22 @@ class Evaluation:
         else:
             np.save(buffer, self.scores, allow_pickle=False)
         return costs, buffer.getvalue()
+
+    def first(self, samples: int) -> Evaluation:
+        """Return the answers to the first samples; what all together cost is left as it is."""
+        return replace(
+            self,
+            predictions=self.predictions and self.predictions.prefix(samples),
+            scores=None if self.scores is None else self.scores[:samples],
+            outcomes={name: rows[:samples] for name, rows in self.outcomes.items()},
+        )
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that were evaluated."""
+        if self.predictions is not None:
+            return self.predictions.samples
+        return len(next(iter(self.outcomes.values()), ()))
 
     def costs(self) -> dict[str, float]:
         """Return the facts about time and memory."""

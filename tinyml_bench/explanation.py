@@ -131,6 +131,7 @@ class _Sources:
         others = {
             "required": list(self._required()),
             "samples": list(self._samples()),
+            "early_stop": list(self._early_stop()),
             "budget": list(self._budget(policy.budget)),
             "deviations": list(self._deviations()),
         }
@@ -177,6 +178,15 @@ class _Sources:
         said = [one for one in self.rules if one.samples and one.covers(self.case.workload)]
         for rule in said[:1]:
             yield f"the first {rule.samples:,}", self._place(rule, "samples")
+
+    def _early_stop(self) -> Iterator[tuple[str, str]]:
+        said = [one for one in self.rules if one.early_stop is not None]
+        for rule in said[:1]:
+            if rule.early_stop:
+                points = f"{100 * rule.early_stop.margin:g} points"
+                words = f"once it is not worse than the reference by {points}, or worse"
+                sure = f"at {100 * rule.early_stop.confidence:g} % confidence"
+                yield f"{words}, {sure}", self._place(rule, "early_stop")
 
     def _budget(self, budget: Budget | None) -> Iterator[tuple[str, str]]:
         for one in fields(Budget) if budget is not None else ():

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tinyml_bench import deployment_gate, findings, paired, soundness, stats
+from tinyml_bench import deployment_gate, findings, paired, soundness, stats, stopping_gate
 from tinyml_bench.contrasts import PAIRED, Contrast, samples_needed, standing
 from tinyml_bench.errors import UsageError
 from tinyml_bench.evidence import across, changes, contributions, differing, images
 from tinyml_bench.findings import unused
 from tinyml_bench.metrics import FIXED, METRICS, Metric, quality_of
 from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.prefixes import at_prefix
+from tinyml_bench.prefixes import at_prefix, at_stored_images
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 from tinyml_bench.registry import unknown_name
 from tinyml_bench.truth_gate import WEIGHTS, judge_structure, judge_weights
@@ -110,7 +110,8 @@ def judge(
             *_needing_no_baseline(measurement, policy, gated),
         ]
     comparable = at_prefix(baseline, reference.baseline, measurement)
-    subject = _Subject(measurement, comparable, policy, reference)
+    restated = at_stored_images(measurement, reference.measurement, baseline)
+    subject = _Subject(restated, comparable, policy, reference)
     made = []
     for metric in gated:
         if metric.name in baseline.facts and metric.name not in comparable.facts:
@@ -120,6 +121,10 @@ def judge(
     if any(metric.about_answers for metric in gated):
         made = [f for f in [soundness.judge_determinism(measurement, baseline)] if f] + made
     made = [_naming_runtimes(finding, subject) for finding in made]
+    if "accuracy_drop" in {metric.name for metric in gated}:
+        made = stopping_gate.with_later_images(
+            made, measurement, baseline, policy, reference.measurement
+        )
     return list(dict.fromkeys(made))  # figures of one part share what cannot be said of any
 
 

@@ -52,6 +52,9 @@ class IsolatedExecutor(Executor):
         For one task, from when a worker gets it. The start of a fresh worker counts.
     log_folder : Path or None
         Keeps the workers' output, a file each; ``None`` keeps none beyond the tails.
+    most_bytes : int or None
+        A worker that holds more memory of its own after a task gives way to a fresh one: what
+        native code has once taken it seldom gives back. ``None`` for no limit.
 
     Raises
     ------
@@ -60,7 +63,11 @@ class IsolatedExecutor(Executor):
     """
 
     def __init__(
-        self, workers: int, time_limit_seconds: float, log_folder: Path | None = None
+        self,
+        workers: int,
+        time_limit_seconds: float,
+        log_folder: Path | None = None,
+        most_bytes: int | None = None,
     ) -> None:
         if workers < 1 or not time_limit_seconds > 0:
             raise ValueError(
@@ -74,7 +81,8 @@ class IsolatedExecutor(Executor):
         self._changed = threading.Condition()
         self._pending: deque[_Task] = deque()
         self._threads: set[threading.Thread] = set()
-        self._serving = self._free = 0
+        self._most_bytes = most_bytes
+        self._serving = self._free = self._dismissed = 0
         self._live: set[WorkerProcess] = set()
         self._closed = self._killed = False
         _executors.add(self)
@@ -106,6 +114,12 @@ class IsolatedExecutor(Executor):
             self._changed.notify()
             self._grow()
         return future
+
+    def rest(self) -> None:
+        """End the workers that have nothing to do; later tasks have fresh ones started."""
+        with self._changed:
+            self._dismissed = self._free
+            self._changed.notify_all()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers once the tasks are done.
@@ -189,6 +203,11 @@ class IsolatedExecutor(Executor):
                         return task
                 if self._closed:
                     return None
+                if self._dismissed:
+                    self._dismissed -= 1
+                    self._free -= 1
+                    self._serving -= 1
+                    return None
                 self._changed.wait()
 
     def _step_back(self, worker: WorkerProcess | None) -> bool:
@@ -197,11 +216,15 @@ class IsolatedExecutor(Executor):
         Otherwise who submits the next task at once would have a further worker started.
         """
         with self._changed:
-            stays = worker is not None and worker.alive
+            stays = worker is not None and worker.alive and not self._is_bloated(worker)
             self._free += stays
             self._serving -= not stays
             self._grow()
         return stays
+
+    def _is_bloated(self, worker: WorkerProcess) -> bool:
+        held = worker.own_bytes() if self._most_bytes else None
+        return held is not None and self._most_bytes is not None and held > self._most_bytes
 
     def _hire(self, predecessor: WorkerProcess | None) -> WorkerProcess:
         self._discard(predecessor)

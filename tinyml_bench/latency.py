@@ -16,6 +16,7 @@ from tinyml_bench.bootstrap import RatioEstimate, paired_ratio
 Invoke = Callable[[], object]
 
 _WARM_UP_ROUNDS = 5
+_WARM_UP_BUDGETS = 2
 _FEWEST_ROUNDS = 11
 _MOST_ROUNDS = 2001
 
@@ -52,17 +53,22 @@ class PairedTimer:
 
     def rounds(self) -> int:
         """Warm both up and return how many rounds fit the budget: an odd number."""
+        pair_seconds = spent = self._pair_seconds()
         for _ in range(_WARM_UP_ROUNDS):
-            self.sibling()
-            self.target()
-        started = time.perf_counter()
-        self.sibling()
-        self.target()
-        pair_seconds = time.perf_counter() - started
+            if spent > _WARM_UP_BUDGETS * self.budget_seconds:
+                break  # what takes seconds is warm
+            pair_seconds = self._pair_seconds()
+            spent += pair_seconds
         self._round = 0
         self.sibling_ns.clear()
         fitting = int(self.budget_seconds / pair_seconds)
         return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, fitting)) | 1
+
+    def _pair_seconds(self) -> float:
+        started = time.perf_counter()
+        self.sibling()
+        self.target()
+        return time.perf_counter() - started
 
     def setup(self) -> None:
         """Time the sibling where it is its turn: for the round before, for this one, or both."""

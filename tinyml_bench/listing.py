@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml_bench import baselines, compressed
+from tinyml_bench import baselines, compressed, imagenet
 from tinyml_bench.cases import cases_of, recipe, without
 from tinyml_bench.datasets import DATASETS, Dataset, Source
-from tinyml_bench.errors import UsageError
+from tinyml_bench.datasets.source import DATA_VARIABLE
+from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.families import Compression
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
@@ -62,11 +63,15 @@ def _row(workload: Workload, folder: Path) -> tuple[str, str, str, str]:
 def _hints(workload: Workload) -> list[str]:
     hints = []
     if _dataset(workload) == "missing":
-        hints.append(f"{workload.dataset} is missing: tinyml-bench data fetch {workload.dataset}")
+        name = workload.dataset
+        hints.append(
+            f"{name} is missing: tinyml-bench data fetch {name}, or set {DATA_VARIABLE} to a "
+            f"folder that has it (licence: {DATASETS[name].licence or 'not stated'})"
+        )
     if _checkpoint(workload) == "missing":
         hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
     hints += [f"{workload}: {reason}" for reason in untrained(workload)]
-    return hints + without(str(workload))
+    return [*hints, *_weights(workload), *without(str(workload))]
 
 
 def untrained(workload: Workload) -> list[str]:
@@ -87,6 +92,23 @@ def _checkpoint(workload: Workload) -> str:
     if workload.checkpoint is None:
         return "built in"
     return "there" if workload.checkpoint.is_file() else "missing"
+
+
+def _weights(workload: Workload) -> list[str]:
+    """Say where the layers come from that a checkpoint does not hold, if they are not here."""
+    training = workload.training
+    base = training.base if training is not None and not training.complete else ""
+    if not base:
+        return []
+    try:
+        there = imagenet.find(base)
+    except DataMissingError as error:
+        return [str(error)]
+    if there is not None:
+        return []
+    file = f"{imagenet.WEIGHTS_VARIABLE} to a folder that has {imagenet.FILES[base][0]}"
+    first = f"the ImageNet weights of {base} are missing: they are downloaded when first needed"
+    return [f"{first}, or set {file}"]
 
 
 def _is_missing(entry: Dataset) -> bool:

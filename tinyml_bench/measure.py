@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tinyml_bench import cases, families, machine, structure, tasks
 from tinyml_bench.anatomy import Structure
-from tinyml_bench.cache import Cache
+from tinyml_bench.cache import Cache, key
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Inputs
 from tinyml_bench.divergence import mean_divergence
@@ -16,10 +16,11 @@ from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, Usa
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
-from tinyml_bench.isolation import failure
+from tinyml_bench.isolation import IsolatedExecutor, failure
 from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
 from tinyml_bench.runtimes import Runtime
+from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.steps import ModelFile, Steps
 from tinyml_bench.stored import mapped
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
@@ -49,6 +50,10 @@ class Workbench:
         What of a device is looked at; ``None`` for nothing.
     samples_of : callable or None
         From a workload to how many of its test samples to evaluate, ``None`` for all.
+    early_stop_of : callable or None
+        From a case to when its evaluation may stop before all samples, ``None`` for never.
+    may_stop : bool
+        Let it stop so, where `samples` does not say how many to evaluate.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all but the first two have a usual value
@@ -59,6 +64,8 @@ class Workbench:
         samples: int | None = None,
         plan: Plan | None = None,
         samples_of: Callable[[Workload], int | None] | None = None,
+        early_stop_of: Callable[[CaseId], EarlyStop | None] | None = None,
+        may_stop: bool = True,
     ) -> None:
         if samples is not None and samples < 1:
             raise UsageError(f"{samples} samples were asked for; expected at least 1")
@@ -72,6 +79,8 @@ class Workbench:
             cache,
             self.runtime,
             lambda workload: samples or (samples_of(workload) if samples_of else None),
+            early_stop_of,
+            may_stop and samples is None,
         )
         self._once = self._steps.once
 
@@ -91,6 +100,8 @@ class Workbench:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
         threads.shutdown()
+        if isinstance(self.executor, IsolatedExecutor):  # what they hold is in the timing's way
+            self.executor.rest()
 
     def measure(self, case: CaseId) -> Measurement:
         """Measure all of one case but its latency.
@@ -124,15 +135,27 @@ class Workbench:
         workload = self.workload(case)
 
         def ask() -> tuple[str, tuple[str, ...]]:
-            sibling = self.model_file(replace(case, variant=workload.sibling)).path
+            sibling = self.model_file(replace(case, variant=workload.sibling))
+            mine = self.model_file(case)
+            name = key(
+                sibling=sibling.sha256,
+                model=mine.sha256,
+                dataset=self._steps.description(case).test_sha256,
+                positions=" ".join(map(str, positions)),
+                toolchain=machine.toolchain(),
+                cpu=machine.cpu(),
+            )
+            if (kept := self.cache.get_json("diagnoses", name)) is not None:
+                return str(kept[0]), tuple(map(str, kept[1]))
             told: tuple[str, tuple[str, ...]] = self._steps.run(
                 tasks.diagnose,
                 self._steps.workload(case),
                 self._steps.images(case),
-                sibling,
-                self.model_file(case).path,
+                sibling.path,
+                mine.path,
                 positions,
             )
+            self.cache.put_json("diagnoses", name, told)
             return told
 
         try:
@@ -140,6 +163,27 @@ class Workbench:
         except Exception as error:  # noqa: BLE001 - it must not hide the failure that it explains
             return "", (f"no layer can be named: {failure(error)[0]}",)
         return found
+
+    def earlier_latency(self, case: CaseId) -> dict[str, float] | None:
+        """Return the latency that an earlier run kept; ``None`` where none is of these bytes."""
+        kept = self.cache.get_json("latencies", self._latency_name(case))
+        return {str(name): float(value) for name, value in kept.items()} if kept else None
+
+    def keep_latency(self, case: CaseId, facts: dict[str, float]) -> None:
+        """Keep the latency for later runs."""
+        self.cache.put_json("latencies", self._latency_name(case), facts)
+
+    def _latency_name(self, case: CaseId) -> str:
+        """Name all that a latency depends on but the moment: the ratio is of one moment."""
+        workload = self.workload(case)
+        return key(
+            model=self._steps.model_sha256(case),
+            sibling=self._steps.model_sha256(replace(case, variant=workload.sibling)),
+            runtime=self._runtime_of(case),
+            toolchain=machine.toolchain(),
+            cpu=machine.cpu(),
+            dataset=self._steps.description(case).test_sha256,
+        )
 
     def memory_peak(self, case: CaseId) -> tuple[str, tuple[str, ...]]:
         """Name the layer that takes most at the moment when most memory is taken, and say why."""
@@ -207,6 +251,7 @@ class Workbench:
             claim=recipe.claims,
             deployment=found.deployment if found else None,
             outcomes=evaluation.outcomes,
+            stopping=evaluation.stopping,
         )
 
     def _crash(self, case: CaseId, phase: str, error: Exception) -> Crash:
@@ -282,7 +327,7 @@ class Workbench:
         reference = replace(case, variant=workload.reference)
         gaps = [QUALITIES[name] for name in workload.metrics if name != "accuracy"]
         try:
-            other = self._steps.evaluation(reference)
+            other = self._steps.evaluation(reference).first(evaluation.samples)
             theirs = _figures(other)
         except Exception as error:  # noqa: BLE001 - its own row says what happened to it
             reason = f"{reference} could not be evaluated ({failure(error)[0]})"

@@ -24,6 +24,9 @@ _COLUMNS = {
 SIZE_METRIC = "size_reduction_keras_optimizer"
 """The metric that has the paper's size basis: the Keras file with Adam's two slots a weight."""
 
+TEST_IMAGES = {"fashion_mnist": 10_000, "pneumonia": 624, "skin_lesion": 840}
+"""Dataset to the number of its test images, as the paper states it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Note:

@@ -90,7 +90,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tinyml-samples",
         metavar="N",
-        help="evaluate the first N test images in their fixed order (default: all)",
+        help="evaluate the first N test images in their fixed order; all: every one, though a rule "
+        "says fewer or lets a case stop early (default: all but for such rules)",
     )
     group.addoption(
         "--tinyml-workers",

@@ -1,4 +1,4 @@
-"""A baseline restated for the images of a smaller run."""
+"""A baseline restated for the images of a smaller run, or a run for those of a smaller baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import replace
 
 from tinyml_bench.metrics import quality_of
 from tinyml_bench.records import Baseline, Measurement
+
+_ALL_IMAGES_ONLY = "it is known of all evaluated images together, and the baseline holds fewer"
+
+_Held = Baseline | Measurement
 
 _OF_PREDICTIONS = frozenset({"accuracy", "accuracy_drop", "agreement", "confidence_drift"})
 
@@ -39,6 +43,45 @@ def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measu
     )
 
 
+def at_stored_images(
+    measurement: Measurement, reference: Measurement | None, baseline: Baseline
+) -> Measurement:
+    """Restate a measurement for the images of a baseline that holds fewer by an early stop.
+
+    One of the two may have taken more images to be settled than the other, or all of them. Any
+    other measurement is returned as it is.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    reference : Measurement or None
+        Of the reference variant in the same run.
+    baseline : Baseline
+    """
+    samples = baseline.samples
+    stopped = measurement.stopping or baseline.stopping
+    if not stopped or measurement.samples <= samples:
+        return measurement
+    theirs = reference if reference and reference.samples >= samples else None
+    told = {
+        **_of_predictions(measurement, theirs, samples),
+        **_of_outcomes(measurement, theirs, samples),
+    }
+    facts = {
+        name: told.get(name, value)
+        for name, value in measurement.facts.items()
+        if name in told or not _is_of_answers(name)
+    }
+    lost = measurement.facts.keys() - facts.keys()
+    return replace(
+        measurement,
+        facts=facts,
+        absent={**measurement.absent, **dict.fromkeys(sorted(lost), _ALL_IMAGES_ONLY)},
+        predictions=measurement.predictions and measurement.predictions.prefix(samples),
+        outcomes={name: held[:samples] for name, held in measurement.outcomes.items()},
+    )
+
+
 def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
     same_images = reference.provenance.dataset_sha256 == baseline.provenance.dataset_sha256
     return same_images and reference.samples >= samples
@@ -48,9 +91,7 @@ def _is_of_answers(name: str) -> bool:
     return name in _OF_PREDICTIONS or quality_of(name) is not None
 
 
-def _of_predictions(
-    baseline: Baseline, reference: Baseline | None, samples: int
-) -> dict[str, float]:
+def _of_predictions(baseline: _Held, reference: _Held | None, samples: int) -> dict[str, float]:
     if baseline.predictions is None:
         return {}
     mine = baseline.predictions.prefix(samples)
@@ -62,7 +103,7 @@ def _of_predictions(
     return facts
 
 
-def _of_outcomes(baseline: Baseline, reference: Baseline | None, samples: int) -> dict[str, float]:
+def _of_outcomes(baseline: _Held, reference: _Held | None, samples: int) -> dict[str, float]:
     facts = {}
     for name, held in baseline.outcomes.items():
         quality = quality_of(name)

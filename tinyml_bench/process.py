@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -109,6 +110,15 @@ class WorkerProcess:
     def alive(self) -> bool:
         """Whether it may be given another task."""
         return not self._killed_because and self._process.poll() is None
+
+    def own_bytes(self) -> int | None:
+        """Return the memory that is its alone and no file's; ``None`` where nobody tells."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text("ascii", "replace")
+        except OSError:
+            return None
+        found = re.search(r"^RssAnon:\s*(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) * 1024 if found else None
 
     def answers(self) -> bool:
         """Ask an idle worker for a sign of life."""

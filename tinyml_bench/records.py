@@ -19,6 +19,7 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
+from tinyml_bench.sequential import Stopping
 
 Outcomes = Mapping[str, NDArray[np.float32]]
 """Metric name to what each sample contributes, ``(n, k)``, in evaluation order."""
@@ -195,6 +196,13 @@ class Measurement:
         What a device would meet; ``None`` where nothing of it was asked for.
     outcomes : mapping of str to ndarray, (n, k) float32
         Name of each metric of the workload but "accuracy" to what the samples contribute to it.
+    latency_cached : bool
+        The latency is from the measurement cache: same model bytes, runtime and processor.
+    stopping : Stopping or None
+        How an evaluation came to its end that was allowed to stop early; ``None`` where it was not.
+    suspects : tuple of str
+        The layers to look at first, a line each, where the case costs more than its format should;
+        empty where it does not, or where nobody asked.
     """
 
     case: CaseId
@@ -208,6 +216,9 @@ class Measurement:
     claim: str = ""
     deployment: Deployment | None = None
     outcomes: Outcomes = field(default_factory=dict, compare=False)
+    stopping: Stopping | None = None
+    latency_cached: bool = False
+    suspects: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -229,6 +240,8 @@ class Baseline:
         What a device met; ``None`` where it was not measured.
     predictions, outcomes
         As in :class:`Measurement`; at least one of them holds something.
+    stopping : Stopping or None
+        As in :class:`Measurement`.
     """
 
     case: CaseId
@@ -239,6 +252,7 @@ class Baseline:
     structure: Structure | None = None
     deployment: Deployment | None = None
     outcomes: Outcomes = field(default_factory=dict, compare=False)
+    stopping: Stopping | None = None
 
     @property
     def samples(self) -> int:
@@ -303,12 +317,15 @@ class Run:
         ISO 8601 time in UTC.
     measurements : tuple of Measurement
     findings : tuple of Finding
+    profile : str
+        The profile that was asked for; empty where it is not known.
     """
 
     name: str
     created: str
     measurements: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
+    profile: str = ""
 
 
 def _samples(predictions: Predictions | None, outcomes: Outcomes) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from tinyml_bench import deviations
 from tinyml_bench.boards import Budget
@@ -19,9 +19,10 @@ from tinyml_bench.metrics import METRICS
 from tinyml_bench.policy import Tolerance, gated
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import unknown_name
+from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.settings import below
 
-KEYS = ("tolerances", "required", "budget", "samples", "deviations")
+KEYS = ("tolerances", "required", "budget", "samples", "early_stop", "deviations")
 
 PROJECT, REGISTRATION = "pyproject.toml", "registration"
 
@@ -46,6 +47,9 @@ class Rule:
     budget : Budget or None
     samples : int or None
         Number of test samples to evaluate; ``None`` where nothing is said.
+    early_stop : EarlyStop, False or None
+        When an evaluation may stop before all samples, or that it may not; ``None`` where nothing
+        is said.
     deviations : tuple of Deviation
     """
 
@@ -55,6 +59,7 @@ class Rule:
     required: tuple[str, ...] = ()
     budget: Budget | None = None
     samples: int | None = None
+    early_stop: EarlyStop | Literal[False] | None = None
     deviations: tuple[Deviation, ...] = ()
 
     @classmethod
@@ -116,6 +121,13 @@ def samples(rules: Iterable[Rule], workload: str) -> int | None:
     return said[-1] if said else None
 
 
+def early_stop(rules: Iterable[Rule], case: CaseId) -> EarlyStop | None:
+    """Return when the evaluation of a case may stop early; ``None`` where it may not."""
+    mine = sorted((one for one in rules if one.applies(case)), key=lambda rule: rule.rank)
+    said = [rule.early_stop for rule in mine if rule.early_stop is not None]
+    return said[-1] or None if said else None
+
+
 def required(rules: Iterable[Rule], workload: str) -> list[str]:
     """Return the variants of a workload that any rule requires, each once."""
     named = [name for rule in of_workload(rules, workload) for name in rule.required]
@@ -139,6 +151,7 @@ def _parsed(key: str, value: Any, pattern: str) -> Any:
         "required": _required,
         "budget": parse_budget,
         "samples": _samples,
+        "early_stop": lambda given: EarlyStop.parse(given) or False,
         "deviations": lambda given: deviations.parse(given, _cases_of(pattern)),
     }
     with below(key):

@@ -15,7 +15,12 @@ import pytest
 from tinyml_bench import baselines, checks, counting, deviations, gates, report, rulebook, runs
 from tinyml_bench.cases import has_file, without
 from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
-from tinyml_bench.errors import CheckpointError, DataMissingError, TinymlError
+from tinyml_bench.errors import (
+    CheckpointMissingError,
+    DataIncompleteError,
+    DataMissingError,
+    TinymlError,
+)
 from tinyml_bench.progress import Progress
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
@@ -181,8 +186,10 @@ class SessionHooks:
         try:
             self.suite.measurement(case)
         except TinymlError as error:
-            lacking = isinstance(error, DataMissingError | CheckpointError)
-            skips = lacking and not self._must_run(case)
+            # What is there and damaged is never left out.
+            lacking = isinstance(error, DataMissingError | CheckpointMissingError)
+            broken = isinstance(error, DataIncompleteError)
+            skips = lacking and not broken and not self._must_run(case)
             problem = f"{case} cannot run here: {error}" if skips else f"{case}: {error}"
         if skips:  # outside of the handler, or pytest shows the error with all its causes
             pytest.skip(problem)
@@ -282,6 +289,7 @@ class SessionHooks:
         with Progress(self.config, cases) as progress:
             for case, error in workbench.measure_all(cases):
                 progress.done(case, error)
+            self.suite.blame_layers(cases)
         self._problems += workbench.cache.warnings
 
     def _found(self, item: pytest.Item, case: CaseId, passed: bool) -> dict[str, Any]:
@@ -351,7 +359,8 @@ class SessionHooks:
         name = getattr(self.config.option, "benchmark_save", None) or "last"
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         measurements = tuple(self._measurements[case] for case in sorted(self._measurements))
-        self._run = Run(name, created, measurements, tuple(self._findings))
+        profile = self.suite.options.profile
+        self._run = Run(name, created, measurements, tuple(self._findings), profile)
         if not measurements or (interrupted and name in runs.names(self.project.runs)):
             return
         try:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import cases, compressed, describing, machine, tasks
+from tinyml_bench import cases, compressed, describing, machine, stretches, tasks
 from tinyml_bench.cache import Cache, key
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
@@ -33,12 +33,11 @@ from tinyml_bench.provided import Provided
 from tinyml_bench.quality import QUALITIES, Quality
 from tinyml_bench.records import KERAS, CaseId
 from tinyml_bench.runtimes import Runtime
-from tinyml_bench.tasks import Description, Images, Shard, Wanted
+from tinyml_bench.sequential import EarlyStop
+from tinyml_bench.stretches import Call, Contest
+from tinyml_bench.tasks import Description, Images, Wanted
 from tinyml_bench.variants import Recipe
 from tinyml_bench.workloads import WORKLOADS, Workload
-
-# Small enough that two workers finish together, large enough that the call costs nothing.
-_SHARD_IMAGES = 1000
 
 # Enough for the last calls, in which the mistake usually is.
 _TRACE_LINES = 8
@@ -95,19 +94,27 @@ class Steps:
     runtime : Runtime
     samples : callable
         From a workload to how many test samples to evaluate; ``None`` for all.
+    early_stop : callable or None
+        From a case to when its evaluation may stop before all samples; ``None`` for never.
+    may_stop : bool
+        Let it stop so; else all samples are taken, a few at a time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a workbench is made of
         self,
         executor: Executor,
         cache: Cache,
         runtime: Runtime,
         samples: Callable[[Workload], int | None],
+        early_stop: Callable[[CaseId], EarlyStop | None] | None = None,
+        may_stop: bool = True,
     ) -> None:
         self.executor = executor
         self.cache = cache
         self.runtime = runtime
         self.samples = samples
+        self.early_stop = early_stop or (lambda _: None)
+        self.may_stop = may_stop
         self.once = Once()
 
     def workload(self, case: CaseId) -> Workload:
@@ -243,23 +250,52 @@ class Steps:
         samples = self.samples(workload) or description.test_samples
         samples = min(samples, description.test_samples)
         metrics = tuple(QUALITIES[name] for name in workload.metrics if name != "accuracy")
-        name = self._evaluation_name(case, samples, metrics)
-        labels = self._labels(case, samples)
-        if name and (recalled := self._recalled(name, labels)) is not None:
+        contest = self._contest(case, samples)
+        name = self._evaluation_name(case, samples, metrics, contest)
+        if name and (recalled := self._recalled(name, self._labels(case, samples))) is not None:
             return recalled
-        made = Evaluation.from_shards(list(self._shards(case, samples, metrics)), labels)
+        made = self._evaluated(case, samples, metrics, contest)
         if name:
             costs, arrays = made.store()
             self.cache.put("scores", name, ".npy", arrays)
             self.cache.put_json("evaluations", name, costs)
         return made
 
+    def _contest(self, case: CaseId, samples: int) -> Contest | None:
+        """Return the reference's answers where the case may stop early and there are some."""
+        rule = self.early_stop(case) if self.may_stop else None
+        workload = self.workload(case)
+        if rule is None or "accuracy" not in workload.metrics or case.variant == workload.reference:
+            return None
+        try:
+            theirs = self.evaluation(replace(case, variant=workload.reference)).predictions
+        except Exception:  # noqa: BLE001 - its own row says what happened to it
+            return None
+        if theirs is None or theirs.samples < samples:
+            return None
+        return Contest(rule, theirs, samples)
+
+    def _evaluated(
+        self, case: CaseId, samples: int, metrics: tuple[Quality, ...], contest: Contest | None
+    ) -> Evaluation:
+        if contest is None:
+            # What may stop early is slow, and a stretch has a time limit.
+            size = stretches.SMALL if self.early_stop(case) else stretches.LARGE
+            shards = stretches.evaluate(self.executor, self._calls(case, samples, metrics, size))
+            return Evaluation.from_shards(shards, self._labels(case, samples))
+        shards = stretches.evaluate(
+            self.executor, self._calls(case, samples, metrics, stretches.SMALL), contest.settles
+        )
+        stopping = contest.stopping(shards)
+        made = Evaluation.from_shards(shards, self._labels(case, stopping.samples))
+        return replace(made, stopping=stopping)
+
     def _labels(self, case: CaseId, samples: int) -> NDArray[Any] | None:
         split = self.test_split(case)
         return split.labels[:samples] if split.is_labelled else None
 
     def _evaluation_name(
-        self, case: CaseId, samples: int, metrics: tuple[Quality, ...]
+        self, case: CaseId, samples: int, metrics: tuple[Quality, ...], contest: Contest | None
     ) -> str | None:
         """Name all that an evaluation depends on; ``None`` where that cannot be told."""
         if not all(_is_ours(one) for one in metrics):
@@ -269,6 +305,8 @@ class Steps:
             if _is_plain(self.workload(case))
             else {"metrics": " ".join(self.workload(case).metrics)}
         )
+        if contest is not None:  # of other images than those of one that must take all
+            named |= {"early_stop": contest.name()}
         return key(
             model=self.model_sha256(case),
             runtime=self.runtime_of(case),
@@ -286,34 +324,21 @@ class Steps:
             return None
         # An entry that another version wrote is made anew.
         with contextlib.suppress(ValueError, KeyError, TypeError, ModelFileError):
+            if labels is not None and "stopping" in costs:
+                labels = labels[: costs["stopping"]["samples"]]
             return Evaluation.recall(costs, arrays.read_bytes(), labels)
         return None
 
-    def _shards(self, case: CaseId, samples: int, metrics: tuple[Quality, ...]) -> Iterator[Shard]:
+    def _calls(
+        self, case: CaseId, samples: int, metrics: tuple[Quality, ...], size: int
+    ) -> list[Call]:
         workload, images = self.workload(case), self.images(case)
         more = () if _is_plain(workload) else (Wanted(metrics, "accuracy" in workload.metrics),)
-        stretches = [
-            (first, min(first + _SHARD_IMAGES, samples))
-            for first in range(0, samples, _SHARD_IMAGES)
-        ]
-        if cases.has_file(case):
-            path = self.model_file(case).path
-            calls: list[tuple[Any, ...]] = [
-                (tasks.evaluate, path, images, stretch, self.runtime, *more)
-                for stretch in stretches
-            ]
-        else:
-            calls = [
-                (tasks.evaluate_reference, workload, images, stretch, *more)
-                for stretch in stretches
-            ]
-        futures = [self.executor.submit(*call) for call in calls]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:  # after a crash the others would only crash again
-                future.cancel()
+        parts = stretches.cut(samples, size)
+        if not cases.has_file(case):
+            return [(tasks.evaluate_reference, workload, images, part, *more) for part in parts]
+        path = self.model_file(case).path
+        return [(tasks.evaluate, path, images, part, self.runtime, *more) for part in parts]
 
 
 def _told(workload: str, error: Exception) -> str:

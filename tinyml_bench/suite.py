@@ -17,6 +17,7 @@ from tinyml_bench import (
     checks,
     counting,
     gates,
+    goals,
     overlay_gate,
     rulebook,
     rules,
@@ -36,6 +37,7 @@ from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Verdict
 from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
+from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.workloads import WORKLOADS, Workload
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 _TESTS_A_CASE = 5
 
 _SHOWN_IMAGES = 10
+
+# A fresh one with TensorFlow has a third of it; after a VGG16 it would keep three times as much.
+_MOST_BYTES_A_WORKER = 700 * 2**20
 
 JUDGED = frozenset({
     Verdict.MATCHED, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE,
@@ -76,7 +81,9 @@ class Options:
     baselines : Path or None
         Folder of the baselines; ``None`` for the project's.
     samples : int or None
-        Number of test images; ``None`` for all.
+        Number of test images; ``None`` for as many as the rules say, or all.
+    all_samples : bool
+        Evaluate all test images, whatever the rules say.
     workers : int or None
         Worker processes; ``None`` for one a core, four at most.
     time_limit_seconds : float
@@ -98,12 +105,15 @@ class Options:
         Name of the board that cases are to fit; empty for none.
     samples_of : callable or None
         How many of a workload's samples to evaluate where `samples` says nothing.
+    early_stop_of : callable or None
+        When the evaluation of a case may stop early.
     runtime : Runtime
         What evaluates and times the converted models.
     """
 
     baselines: Path | None = None
     samples: int | None = None
+    all_samples: bool = False
     workers: int | None = None
     time_limit_seconds: float = 600.0
     cache: bool = True
@@ -114,6 +124,7 @@ class Options:
     accelerator: str = ""
     board: str = ""
     samples_of: Callable[[Workload], int | None] | None = field(default=None, compare=False)
+    early_stop_of: Callable[[CaseId], EarlyStop | None] | None = field(default=None, compare=False)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -140,6 +151,7 @@ class Suite:
             options,
             accelerator=options.accelerator or npu,
             samples_of=lambda workload: rules.samples(self.rules(), str(workload)),
+            early_stop_of=lambda case: rules.early_stop(self.rules(), case),
         )
         self.folder = options.baselines or project.baselines
         self._workbench: Workbench | None = None
@@ -147,6 +159,8 @@ class Suite:
         self._against = runs.read(options.against, project.runs) if options.against else None
         self._added: dict[CaseId, dict[str, float]] = {}
         self._absent: dict[CaseId, dict[str, str]] = {}
+        self._recalled: set[CaseId] = set()
+        self._suspects: dict[CaseId, tuple[str, ...]] = {}
 
     @property
     def workbench(self) -> Workbench:
@@ -206,11 +220,43 @@ class Suite:
                 **_undetectable(measured, drop),
                 **self._absent.get(case, {}),
             },
+            suspects=self._suspects.get(case, ()),
+            latency_cached=case in self._recalled,
         )
 
     def add_facts(self, case: CaseId, facts: dict[str, float]) -> None:
         """Add what a test has found of a case, such as its latency."""
         self._added.setdefault(case, {}).update(facts)
+
+    def blame_layers(self, cases: Iterable[CaseId]) -> None:
+        """Ask which layers are behind it where a case of the study misses its goal."""
+        for case in cases:
+            if case in (reference_of(case), sibling_of(case)):
+                continue
+            with contextlib.suppress(TinymlError):
+                measured = self.workbench.measure(case)
+                found = goals.distance(measured, self.workbench.measure(reference_of(case)))
+                if found is not None and found.excess:
+                    _, self._suspects[case] = self.workbench.diagnosis(case, found.positions)
+
+    def earlier_latency(self, case: CaseId) -> dict[str, float] | None:
+        """Return the latency that an earlier run kept of the same bytes, and note that it is so.
+
+        ``None`` where there is none, and in the profile ``quick``, which times anew.
+        """
+        if self.options.profile != "full":
+            return None
+        kept = self.workbench.earlier_latency(case)
+        if kept is not None:
+            self.add_facts(case, kept)
+            self._recalled.add(case)
+        return kept
+
+    def add_latency(self, case: CaseId, facts: dict[str, float]) -> None:
+        """Add the latency that was measured, and keep it for later runs of the profile ``full``."""
+        self.add_facts(case, facts)
+        if self.options.profile == "full":
+            self.workbench.keep_latency(case, facts)
 
     def add_absent(self, case: CaseId, metric: str, reason: str) -> None:
         """Say why a case has no figure for `metric`."""
@@ -379,14 +425,18 @@ def _make_workbench(options: Options) -> Workbench:
 
     plan = _plan(options)
     workers = options.workers or min(machine.cores(), 4)
-    executor = IsolatedExecutor(workers, options.time_limit_seconds)
+    executor = IsolatedExecutor(
+        workers, options.time_limit_seconds, most_bytes=_MOST_BYTES_A_WORKER
+    )
     return Workbench(
         executor,
         Cache(enabled=options.cache),
         options.runtime,
         samples=options.samples,
         plan=plan,
-        samples_of=options.samples_of,
+        samples_of=None if options.all_samples else options.samples_of,
+        early_stop_of=options.early_stop_of,
+        may_stop=not options.all_samples,
     )
 
 

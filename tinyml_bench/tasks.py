@@ -47,10 +47,15 @@ __all__ = [
     "quantize",
 ]
 
-# Images a call of the Keras model gets; TFLite's batch is the runner's own affair.
+# Images a call of the Keras model gets at most, and values of them: the first maps of a VGG16 take
+# 26 MB for each image of 224 pixels. TFLite's batch is the runner's own affair.
 _KERAS_BATCH = 250
+_KERAS_VALUES = 10**6
 
 _loaded: dict[tuple[str, str], Any] = {}
+
+# Kinds of what is remembered that hold a network, each by the name of its workload.
+_OF_A_NETWORK = ("model", "graph", "function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,9 @@ def evaluate_reference(
         inputs = arranged(part.inputs, part.input_names, graph.names, "the model")
         shapes = [one.shape[1:] for one in inputs]
         function = _remembered("function", str(workload), lambda: graph.function(None, shapes))
-        size = graph.inputs[0].shape[0] or _KERAS_BATCH
+        values = max(one[0].size for one in inputs)
+        fitting = max(1, min(_KERAS_BATCH, _KERAS_VALUES // max(1, values)))
+        size = graph.inputs[0].shape[0] or fitting
         for first in range(0, len(part), size):
             fed = graph.cast([one[first : first + size] for one in inputs])
             entered = time.perf_counter()
@@ -300,8 +307,15 @@ def _model(workload: Workload) -> Any:
 
 def _remembered(kind: str, name: str, make: Any) -> Any:
     if (kind, name) not in _loaded:
-        if kind == "runner":  # one interpreter at a time: large models would add up
-            for key in [key for key in _loaded if key[0] == "runner"]:
-                del _loaded[key]
+        _make_room(kind, name)
         _loaded[kind, name] = make()
     return _loaded[kind, name]
+
+
+def _make_room(kind: str, name: str) -> None:
+    """Forget what is large: the interpreter before, and the network of another workload."""
+    gone = [key for key in _loaded if key[0] == "runner" == kind]
+    if kind in _OF_A_NETWORK:
+        gone += [key for key in _loaded if key[0] in _OF_A_NETWORK and key[1] != name]
+    for key in gone:
+        del _loaded[key]

@@ -43,14 +43,16 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
     """Time one inference of `case` through `benchmark`, in turns with its float32 sibling.
 
     The facts go to the suite, and all facts of the case to what pytest-benchmark saves. A case that
-    crashed, or whose sibling did, is not run in this process.
+    crashed, or whose sibling did, is not run in this process; nor is one of which the suite takes
+    the latency of an earlier run, and of that pytest-benchmark saves nothing.
     """
     sibling = sibling_of(case)
     if suite.measurement(case).crash or suite.workbench.measure(sibling).crash:
         suite.add_absent(case, "latency_ratio", "it crashed in a worker, or its sibling did")
-        # Used, but for no figure: pytest-benchmark warns where its fixture is not used at all.
-        benchmark.disabled = True
-        benchmark(lambda: None)
+        _leave_unused(benchmark)
+        return
+    if not benchmark.disabled and suite.earlier_latency(case) is not None:
+        _leave_unused(benchmark)
         return
     timer = PairedTimer(invocation(suite.workbench, case), invocation(suite.workbench, sibling))
     rounds = 1 if benchmark.disabled else timer.rounds()
@@ -59,9 +61,15 @@ def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
     if benchmark.disabled or benchmark.stats is None:
         suite.add_absent(case, "latency_ratio", "timing is disabled")
     else:
-        suite.add_facts(case, timer.facts(benchmark.stats.stats.data))
+        suite.add_latency(case, timer.facts(benchmark.stats.stats.data))
     benchmark.group = case.workload
     benchmark.extra_info.update(extra_info(suite.measurement(case)))
+
+
+def _leave_unused(benchmark: BenchmarkFixture) -> None:
+    # Used, but for no figure: pytest-benchmark warns where its fixture is not used at all.
+    benchmark.disabled = True
+    benchmark(lambda: None)
 
 
 def invocation(workbench: Workbench, case: CaseId) -> Invoke:

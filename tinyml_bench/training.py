@@ -17,7 +17,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, compressed, finetuning, imagenet, machine, models, transfer
+import numpy as np
+
+from tinyml_bench import (
+    bases,
+    checkpoints,
+    compressed,
+    finetuning,
+    imagenet,
+    machine,
+    models,
+    transfer,
+)
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.datasets import DATASETS, Split
@@ -109,7 +120,8 @@ def train(
         As in loading the dataset.
     """
     path, training = _destination(workload, output), _recipe(workload)
-    splits = _splits(workload)
+    splits = _splits(workload, *["calibration"] * bool(training.int8_versions))
+    splits["train"] = _drawn(splits["train"], training)
     threads = _make_reproducible(training.seed)
     model = workload.build()
     _check_fit(workload, model, splits)
@@ -214,10 +226,10 @@ def _write(path: Path, content: bytes, card: ModelCard) -> None:
     checkpoints.write(card_path(path), card.to_json().encode())
 
 
-def _splits(workload: Workload) -> dict[str, Split]:
-    """Load all splits; test early, to fail early, though it is used only after the choice."""
-    load = DATASETS[workload.dataset].load
-    return {name: load(name, workload.input_size) for name in ("train", "validation", "test")}
+def _splits(workload: Workload, *more: str) -> dict[str, Split]:
+    """Load the splits; test early, to fail early, though it is used only after the choice."""
+    load, names = DATASETS[workload.dataset].load, ("train", "validation", "test", *more)
+    return {name: load(name, workload.input_size) for name in names}
 
 
 def _destination(
@@ -240,12 +252,26 @@ def _destination(
 
 
 def _recipe(workload: Workload) -> Training:
-    if workload.training is None:
+    training = workload.training
+    if training is None:
         raise UsageError(
             f"workload {workload} has no recipe to train it; register it with "
             f"training=Training(epochs=...)"
         )
-    return workload.training
+    if bases.is_workload(training.base or "") and not training.complete:
+        raise UsageError(
+            f"workload {workload} starts from {training.base}, and a checkpoint can name ImageNet "
+            f"weights only; store the frozen layers too, with Training(complete=True)"
+        )
+    return training
+
+
+def _drawn(train: Split, training: Training) -> Split:
+    """Return as many training images as the recipe wants, each as likely as any other."""
+    if training.images is None or training.images >= len(train):
+        return train
+    order = np.random.default_rng(training.seed).permutation(len(train))
+    return train.part(np.sort(order[: training.images]))
 
 
 def _make_reproducible(seed: int) -> int:

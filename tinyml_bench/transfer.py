@@ -1,4 +1,4 @@
-"""Training on a frozen ImageNet base: first the head, then the top layers with it."""
+"""Training on a frozen base: first the head, then the top layers with it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import activations, checkpoints, imagenet
+from tinyml_bench import activations, bases, checkpoints
 from tinyml_bench.activations import Activations
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, fit
 from tinyml_bench.errors import UsageError
+from tinyml_bench.int8_layers import Int8Layers
 from tinyml_bench.models import AVERAGED
 from tinyml_bench.states import State
 from tinyml_bench.variables import weights_of
@@ -37,7 +38,8 @@ def fit_on_base(
     training : Training
         With a base.
     splits : mapping of str to Split
-        ``"train"`` and ``"validation"`` are used.
+        ``"train"`` and ``"validation"`` are used, and ``"calibration"`` where `training` has
+        versions in int8.
     console : rich.console.Console
     state : State
         Where each phase keeps what it needs to go on.
@@ -50,15 +52,16 @@ def fit_on_base(
         As in what it calls.
     """
     base = str(training.base)
-    checkpoints.assign(model, weights_of(model) | imagenet.load(base), Path(base))
+    checkpoints.assign(model, weights_of(model) | bases.load(base), Path(base))
     lower, upper, pooling, head = _cut(model, training)
     train: Split | Activations = splits["train"]
     validation: Split | Activations = splits["validation"]
     if lower is not None:
-        train = activations.compute(lower, splits["train"], training, training.versions, console)
-        validation = activations.compute(lower, splits["validation"], training, 1, console)
+        layers = _versions(lower, training, splits)
+        train = activations.compute(layers, splits["train"], training, console)
+        validation = activations.compute(layers[:1], splits["validation"], training, console)
     if training.head_epochs and isinstance(train, Activations):
-        pooled = activations.apply(pooling, train), activations.apply(pooling, validation)
+        pooled = _pooled(pooling, train), _pooled(pooling, validation)
         best = fit(
             head, _head_recipe(training), *pooled, console, state=state.file("head"), title="head"
         )
@@ -68,12 +71,27 @@ def fit_on_base(
     return fit(upper, training, train, validation, console, state=state.file("top"))
 
 
+def _versions(lower: Any, training: Training, splits: Mapping[str, Split]) -> list[Any]:
+    """Return the frozen layers once for each version of an image."""
+    versions = [lower] * training.versions
+    if training.int8_versions:
+        versions += [Int8Layers.of(lower, splits["calibration"])] * training.int8_versions
+    return versions
+
+
+def _pooled(pooling: Any, part: Any) -> Any:
+    return part if pooling is None else activations.apply(pooling, part)
+
+
 def _head_recipe(training: Training) -> Training:
     return replace(training, epochs=training.head_epochs, learning_rate=training.head_learning_rate)
 
 
 def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
-    """Return the frozen part, or ``None``, the rest, the rest up to the head, and the head."""
+    """Return the frozen part, the rest, the rest up to the head, and the head.
+
+    The frozen part is ``None`` where nothing is, the third where nothing is left before the head.
+    """
     from tf_keras import Model
 
     outputs = {layer.name: layer.output for layer in model.layers}
@@ -87,6 +105,8 @@ def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
             f"the network has no layer {name!r} to freeze up to; it has {', '.join(outputs)}"
         )
     lower = Model(model.input, outputs[name], name=name)
+    if name == AVERAGED:
+        return lower, head, None, head
     upper = Model(outputs[name], model.output, name="upper")
     return lower, upper, Model(outputs[name], averaged, name="pooling"), head
 

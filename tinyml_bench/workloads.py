@@ -54,8 +54,11 @@ class Training:
         of this share of 255.
     balance : float
         An image of a class of n images weighs as n ** -balance: 0 counts images alike, 1 classes.
+    images : int or None
+        How many training images are used, drawn at random; ``None`` for all.
     base : str or None
-        ImageNet weights to start from, such as ``"vgg16"``; ``None`` starts from random ones.
+        ImageNet weights to start from, such as ``"vgg16"``, or the name of a workload, whose
+        checkpoint is started from; ``None`` starts from random ones.
     frozen_until : str or None
         The last layer that stays as it is, every one before it included: what it makes of the
         images is computed once. ``None`` trains all layers.
@@ -65,6 +68,9 @@ class Training:
         Peak of the schedule of those.
     versions : int
         How many times the frozen layers see each image: plain, then differently augmented.
+    int8_versions : int
+        How many more times the frozen layers see each image as an int8 file, calibrated like the
+        variant: what is trained on them gets used to its noise.
     mix : float
         What the frozen layers make of two images is mixed, and so are the labels: the share of the
         first is drawn from Beta(mix, mix). 0 mixes nothing.
@@ -93,11 +99,13 @@ class Training:
     stretch: float = 0.0
     light: float = 0.0
     balance: float = 0.0
+    images: int | None = None
     base: str | None = None
     frozen_until: str | None = None
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
     versions: int = 1
+    int8_versions: int = 0
     mix: float = 0.0
     frozen_norm: bool = True
     storage: str = "float32"

@@ -20,9 +20,10 @@ import numpy as np
 import tinyml_bench.suite
 import tinyml_bench.timing
 from tinyml_bench import Split, dataset, workload
-from tinyml_bench.errors import DataMissingError
+from tinyml_bench.errors import DataIncompleteError, DataMissingError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Crash, Measurement, Provenance
+from tinyml_bench.sequential import Stopping
 from tinyml_bench.tflite import Runtime
 
 SAMPLES = 1000
@@ -57,6 +58,8 @@ class MadeUpWorkbench:
 
     def __init__(self, options):
         self.samples = options.samples or SAMPLES
+        forced = options.samples or options.all_samples
+        self.early_stop_of = (lambda case: None) if forced else options.early_stop_of
         self.runtime = "made up" if options.runtime == Runtime() else str(options.runtime)
 
     def measure_all(self, cases):
@@ -65,6 +68,13 @@ class MadeUpWorkbench:
 
     def image_name(self, case, position):
         return str(position)
+
+    def earlier_latency(self, case):
+        return read("latency.json").get(case.variant)
+
+    def keep_latency(self, case, facts):
+        path = Path("latency.json")
+        path.write_text(json.dumps({**read(path), case.variant: facts}))
 
     def memory_peak(self, case):
         return "conv", ("made up",)
@@ -79,6 +89,8 @@ class MadeUpWorkbench:
             return Measurement(case, crash=crash)
         if trouble == "missing":
             raise DataMissingError("toy is in none of the places tried")
+        if trouble == "incomplete":
+            raise DataIncompleteError("toy lacks 1.png (1 of 1,000 pictures are not there)")
         changed = read("facts.json").get(case.variant, {})
         wrong = changed.get("wrong", SAMPLES // 10)
         predicted = LABELS.copy()
@@ -86,6 +98,8 @@ class MadeUpWorkbench:
         if "answer" in changed:
             predicted[:] = changed["answer"]
         predictions = Predictions.from_labels(predicted, LABELS).prefix(self.samples)
+        stopping = self.stopped(case, predictions)
+        predictions = predictions.prefix(stopping.samples if stopping else self.samples)
         facts = {"accuracy": predictions.accuracy, "size_bytes": changed.get("size_bytes", 1000)}
         if case.variant != "tf":
             facts["accuracy_drop"] = 0.0
@@ -95,7 +109,17 @@ class MadeUpWorkbench:
             self.runtime, "made up", "data", "weights",
             model_sha256=case.variant, scores_sha256=changed.get("scores", "scores"),
         )
-        return Measurement(case, provenance, facts, predictions)
+        return Measurement(case, provenance, facts, predictions, stopping=stopping)
+
+    def stopped(self, case, predictions):
+        rule = self.early_stop_of(case)
+        if rule is None or case.variant == "tf":
+            return None
+        theirs = np.arange(SAMPLES) >= SAMPLES // 10
+        lost = theirs.astype(np.int8) - predictions.correct.astype(np.int8)
+        decisions = ((rule.decide(lost[:n], SAMPLES), n) for n in range(10, SAMPLES + 1, 10))
+        ended = next((one for one in decisions if one[0] != "undecided"), ("undecided", SAMPLES))
+        return Stopping(ended[0], rule.margin, rule.confidence, ended[1], SAMPLES)
 
 
 tinyml_bench.suite._make_workbench = MadeUpWorkbench

@@ -44,3 +44,14 @@ def test_an_unknown_profile_lists_the_known_ones(toy_project):
     outcome = toy_project.run("--tinyml-profile", "fast")
     assert outcome.ret == 4
     outcome.stderr.fnmatch_lines(["*'quick', 'full'*"])
+
+
+def test_data_of_which_some_is_missing_is_never_left_out(toy_project):
+    """Nobody meant to do without it: the case fails though others run, and says what lacks."""
+    toy_project.write_baselines()
+    toy_project.trouble("int8", "incomplete")
+    outcome = toy_project.run()
+    outcome.assert_outcomes(passed=6, errors=3)
+    outcome.stdout.fnmatch_lines(["*toy-net-int8: toy lacks 1.png (1 of 1,000 pictures*"])
+    toy_project.trouble("int8", "missing")
+    toy_project.run().assert_outcomes(passed=6, skipped=3)

@@ -38,3 +38,14 @@ def test_an_interrupted_run_of_a_new_name_is_kept(toy_project, saved):
     (toy_project.path / "test_zz.py").write_text(stop)
     assert toy_project.run("--benchmark-save=other").ret == 2
     assert len(saved("other")) == 3
+
+
+def test_the_profile_is_in_the_saved_run(toy_project):
+    """Whoever reads it knows what was asked for."""
+    toy_project.write_baselines()
+    toy_project.run("--benchmark-save=all", "--tinyml-profile=full")
+    toy_project.run("--benchmark-save=some")
+    folder = toy_project.path / ".tinyml_bench" / "runs"
+    profiles = [json.loads((folder / f"{name}.json").read_text())["profile"]
+                for name in ("all", "some")]  # fmt: skip
+    assert profiles == ["full", "quick"]

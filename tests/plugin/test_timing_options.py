@@ -61,3 +61,26 @@ def test_benchmark_only_skips_the_others_and_still_judges(toy_project):
     outcome = toy_project.run("--benchmark-only")
     assert outcome.ret == 0
     outcome.assert_outcomes(passed=3, skipped=6)
+
+
+def test_the_full_profile_takes_a_latency_of_the_same_bytes_from_the_cache(toy_project):
+    """It is marked and judged again; the quick profile times anew in each run."""
+    toy_project.write_baselines()
+    for profile, cached in (("full", False), ("full", True), ("quick", False)):
+        toy_project.run("--tinyml-profile", profile).assert_outcomes(passed=9)
+        run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
+        assert {one.get("latency_cached", False) for one in run["measurements"]} == {cached}
+        assert all("latency_ratio" in one["facts"] for one in run["measurements"])
+
+
+def test_a_latency_from_the_cache_is_judged_as_the_one_that_it_is(toy_project):
+    """A figure that fails does so again, and is marked in the table."""
+    toy_project.write_baselines()
+    toy_project.run("--tinyml-profile", "full").assert_outcomes(passed=9)
+    path = toy_project.path / "latency.json"
+    kept = json.loads(path.read_text())
+    slow = dict.fromkeys(("latency_ratio", "latency_ratio_low", "latency_ratio_high"), 10**9)
+    path.write_text(json.dumps({**kept, "int8": {**kept["int8"], **slow}}))
+    outcome = toy_project.run("--tinyml-profile", "full")
+    outcome.assert_outcomes(passed=8, failed=1)
+    outcome.stdout.fnmatch_lines(["*from the measurement cache*"])

@@ -1,7 +1,8 @@
 """The text of a baseline file: rendering it, and reading it with the line of what is wrong.
 
 Format 1 (2026-11): facts, provenance, structure, packed predictions, history of changes. A file
-without history has an empty one; one without ``deployment`` states nothing of any device. Of a
+without history has an empty one; one without ``deployment`` states nothing of any device; one with
+``stopping`` holds the images after which an evaluation stopped early, or could have. Of a
 workload's own metrics ``outcomes`` holds what the samples contribute; where ``accuracy`` is not
 among its metrics, ``predictions`` is null.
 """
@@ -12,7 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from tinyml_bench.anatomy import Structure
@@ -24,6 +25,7 @@ from tinyml_bench.outcomes import pack_rows, unpack_rows
 from tinyml_bench.predictions import Predictions, pack, unpack
 from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import Baseline, CaseId, Outcomes, Provenance
+from tinyml_bench.sequential import Stopping
 
 FORMAT = 1
 
@@ -89,6 +91,7 @@ def render(baseline: Baseline, history: Sequence[Entry] = ()) -> str:
         **({"deployment": baseline.deployment.to_json()} if baseline.deployment else {}),
         "predictions": baseline.predictions and _packed(baseline.predictions),
         **({"outcomes": _packed_rows(baseline.outcomes)} if baseline.outcomes else {}),
+        **({"stopping": baseline.stopping.to_json()} if baseline.stopping else {}),
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     if not history:
@@ -156,6 +159,7 @@ class _Parser:
         baseline = Baseline(
             case, provenance, facts, predictions, self.source, structure, deployment, outcomes
         )
+        baseline = replace(baseline, stopping=self._stopping(document, baseline.samples))
         return Stored(baseline, self._history(document))
 
     def _document(self) -> dict[str, Any]:
@@ -245,6 +249,20 @@ class _Parser:
             return Deployment.from_json(self._field(document, "deployment", dict))
         except ValueError as error:
             raise self._error(f"'deployment' {error}", '"deployment"') from error
+
+    def _stopping(self, document: dict[str, Any], samples: int) -> Stopping | None:
+        if "stopping" not in document:
+            return None
+        try:
+            stopping = Stopping.from_json(self._field(document, "stopping", dict))
+        except ValueError as error:
+            raise self._error(f"'stopping' {error}", '"stopping"') from error
+        if stopping.samples != samples:
+            raise self._error(
+                f"'stopping' tells of {stopping.samples} images, and {samples} are held",
+                '"stopping"',
+            )
+        return stopping
 
     def _history(self, document: dict[str, Any]) -> tuple[Entry, ...]:
         entries = self._field({"history": [], **document}, "history", list)

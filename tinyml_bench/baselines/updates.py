@@ -70,6 +70,7 @@ def from_measurement(measurement: Measurement, source: str = "") -> Baseline:
         measurement.structure,
         measurement.deployment,
         measurement.outcomes,
+        measurement.stopping,
     )
 
 
@@ -181,7 +182,13 @@ def _store(
 
 def _renewed(old: Baseline, new: Baseline, findings: list[Finding], reason: str) -> Baseline:
     """Return what is to replace `old`, or refuse."""
-    if old.samples > new.samples:
+    # Two early stops are each at the images that settled it.
+    if old.samples > new.samples and not (old.stopping and new.stopping):
+        if new.stopping:
+            raise BaselineError(
+                f"{old.source}: holds {old.samples} images, this run stopped early after "
+                f"{new.samples}; update it from a run with --tinyml-samples all"
+            )
         raise BaselineError(
             f"{old.source}: holds {old.samples} images, this run evaluated "
             f"{new.samples}; update it from a run without --tinyml-samples"

@@ -1,16 +1,18 @@
-"""What is registered and what runs have saved: ``list``, ``table``, ``compare``."""
+"""What is registered and what runs have saved: ``list``, ``table``, ``results``, ``compare``."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from tinyml_bench.cli.here import MISUSED, Commands, project, width
+from tinyml_bench.cli.here import MISUSED, Commands, project, unregistered, width
 
 
 def add(commands: Commands) -> None:
     """Add the commands."""
     _add_list(commands)
     _add_table(commands)
+    _add_results(commands)
     _add_compare(commands)
 
 
@@ -38,6 +40,20 @@ def _add_table(commands: Commands) -> None:
         "with Adam's slots, as the paper has it (default: float32; with --paper the paper's)",
     )  # fmt: skip
     parser.set_defaults(command=_table)
+
+
+def _add_results(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "results", help="write a saved run of the published study as a page, beside the paper's"
+    )
+    parser.add_argument(
+        "run", nargs="?", default="last", metavar="RUN",
+        help="name given by --benchmark-save, or a run's file (default: the last run)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", metavar="FILE.md", type=Path, help="(default: docs/results.md of the project)"
+    )
+    parser.set_defaults(command=_results)
 
 
 def _add_compare(commands: Commands) -> None:
@@ -73,6 +89,16 @@ def _table(options: argparse.Namespace) -> str:
     met = report.devices(run, width=columns, form=options.format, shelf=shelf)
     told = report.verdicts(run) if options.format == "markdown" else ""
     return "\n\n".join(part for part in (drawn, met, told) if part)
+
+
+def _results(options: argparse.Namespace) -> str:
+    from tinyml_bench import results, runs
+    from tinyml_bench.datasets import DATASETS
+
+    here = unregistered()
+    names = {name: DATASETS[name].class_names for name in DATASETS}
+    text = results.page(runs.read(options.run, here.runs), names)
+    return results.write(text, options.output or here.root / "docs" / "results.md")
 
 
 def _compare(options: argparse.Namespace) -> str:

@@ -193,7 +193,7 @@ class Gallery:
             return self.layout.pictures(trees, lists)
         except DataMissingError as error:
             # Half a download may lie where the missing ones should be.
-            raise DataMissingError("\nNot used: ".join([str(error), *complaints])) from error
+            raise type(error)("\nNot used: ".join([str(error), *complaints])) from error
 
     def _trees(self) -> tuple[Sequence[Tree], Sequence[str]]:
         trees, complaints = self._search()

@@ -22,7 +22,7 @@ from tinyml_bench.datasets.places import DataFile
 from tinyml_bench.datasets.source import FileSource
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.datasets.trees import Tree
-from tinyml_bench.errors import DataCorruptError, DataMissingError
+from tinyml_bench.errors import DataCorruptError, DataIncompleteError
 
 SEED = 20180222  # the day of the paper; any number does, as long as it never changes
 SIZE = 224
@@ -75,7 +75,7 @@ class ChestXray:
         ------
         DataCorruptError
             A picture is in a folder in which it does not belong, or belongs nowhere.
-        DataMissingError
+        DataIncompleteError
             A picture is not there.
         """
         tree = trees[0]
@@ -235,6 +235,13 @@ def _refuse_misplaced(
     if not wrong:
         return
     folder, name = wrong[0]
+    if swapped := [part for part in PARTS if _are_swapped(part, found, expected)]:
+        first, second = LABELS
+        raise DataCorruptError(
+            f"{where}: the folders {first} and {second} of {' and '.join(swapped)} are swapped: "
+            f"{folder}/{name}{SUFFIX} belongs into {expected[name]}; rename them, or unpack the "
+            f"archive again"
+        )
     if _OTHER_EDITION.fullmatch(name):
         what = (
             f"has the names of version 3 of the publication, such as {folder}/{name}{SUFFIX}; "
@@ -252,11 +259,20 @@ def _refuse_misplaced(
     raise DataCorruptError(f"{where} {what}")
 
 
+def _are_swapped(part: str, found: Mapping[str, set[str]], expected: Mapping[str, str]) -> bool:
+    first, second = (f"{part}/{label}" for label in LABELS)
+    pairs = ((first, second), (second, first))
+    return all(
+        found[here] and all(expected.get(name) == there for name in found[here])
+        for here, there in pairs
+    )
+
+
 def _refuse_missing(found: Mapping[str, set[str]], expected: Mapping[str, str], where: str) -> None:
     missing = sorted((f, name) for name, f in expected.items() if name not in found[f])
     if missing:
         folder, name = missing[0]
-        raise DataMissingError(
+        raise DataIncompleteError(
             f"{where} lacks {folder}/{name}{SUFFIX} ({len(missing):,} of {len(expected):,} "
             f"pictures are not there); unpack or download it again, from {PUBLICATION.pages[0]}"
         )

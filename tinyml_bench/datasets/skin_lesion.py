@@ -26,7 +26,7 @@ from tinyml_bench.datasets.places import DataFile
 from tinyml_bench.datasets.source import FileSource
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.datasets.trees import Tree
-from tinyml_bench.errors import DataCorruptError, DataMissingError
+from tinyml_bench.errors import DataCorruptError, DataIncompleteError
 
 SEED = 20180814  # the day of the paper; any number does, as long as it never changes
 SIZE = 224
@@ -97,7 +97,7 @@ class Ham10000:
         ------
         DataCorruptError
             The metadata are not those of the publication.
-        DataMissingError
+        DataIncompleteError
             The metadata or a picture is not there.
         """
         rows, name = self._rows(trees)
@@ -109,7 +109,7 @@ class Ham10000:
         missing = sorted(row.image for row in rows if row.image not in found)
         if missing:
             places = " and ".join(str(tree.path) for tree in trees)
-            raise DataMissingError(
+            raise DataIncompleteError(
                 f"{places} lacks {missing[0]}.jpg ({len(missing):,} of {len(rows):,} pictures are "
                 f"not there); unpack or download it again, from {PUBLICATION.pages[0]}"
             )
@@ -121,7 +121,7 @@ class Ham10000:
                 name = f"{tree.path}/{file}"
                 with tree.reading() as read:
                     return parse_metadata(read(file), name), name
-        raise DataMissingError(
+        raise DataIncompleteError(
             f"{trees[0].path} has pictures but no {_METADATA[0]}, which says what they show; "
             f"download it from {PUBLICATION.pages[0]} and put it beside them"
         )

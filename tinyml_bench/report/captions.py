@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from tinyml_bench import pareto
 from tinyml_bench.records import KERAS, USUAL_RUNTIME, Measurement
 
 Measured = Sequence[Measurement]
@@ -20,6 +21,11 @@ def images(measured: Measured, workloads: Sequence[str]) -> tuple[str, list[tupl
         return f"{one} test {what}", []
     listed = ", ".join(f"{workload} {text}" for workload, text in counts.items() if text)
     return f"the test {what}", [("", f"test {what}: {listed}")] if listed else []
+
+
+def stoppings(measured: Measured) -> list[tuple[str, str]]:
+    """Say what was decided of each case that could stop early, and after how many images."""
+    return [("", f"{one.case}: {one.stopping}") for one in measured if one.stopping is not None]
 
 
 def runtimes(measured: Measured) -> list[tuple[str, str]]:
@@ -38,6 +44,25 @@ def detectable(measured: Measured, workloads: Sequence[str]) -> str:
     alone = len(workloads) == 1
     listed = ", ".join(text if alone else f"{name} {text}" for name, text in told.items())
     return f"smallest drop that shows at 95 % power, in points: {listed}"
+
+
+def unbeaten(
+    measured: Measured, workloads: Sequence[str], formats: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Say of each workload which variants no other one beats, where any could be compared."""
+    told = {name: ", ".join(_unbeaten(measured, name, formats)) for name in workloads}
+    lines = [f"  {name}: {found}" for name, found in told.items() if found]
+    if not lines:
+        return []
+    title = "beaten by no other variant in accuracy, gzip size and latency at once:"
+    if len(workloads) == 1:
+        return [("", f"{title} {told[workloads[0]]}")]
+    return [("", line) for line in (title, *lines)]
+
+
+def _unbeaten(measured: Measured, workload: str, formats: Sequence[str]) -> tuple[str, ...]:
+    found = {one.case.variant: one for one in measured if one.case.workload == workload}
+    return pareto.unbeaten(found[name] for name in formats if name in found)
 
 
 def _counted(measured: Measured, workload: str) -> str:

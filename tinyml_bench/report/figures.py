@@ -28,7 +28,9 @@ class Figure:
     judged : tuple of str
         Metrics whose verdicts mark it.
     cached : bool
-        It may be from the measurement cache.
+        It may be from the measurement cache, with the evaluation.
+    timed : bool
+        It may be from there by itself: it is of the latency.
     form : str
         Format specification that is taken instead of decimals; empty where those count.
     """
@@ -38,13 +40,14 @@ class Figure:
     decimals: int | None = 2
     judged: tuple[str, ...] = ()
     cached: bool = False
+    timed: bool = False
     form: str = ""
 
 
 ACCURACY = Figure("accuracy", 100.0, judged=_OF_ACCURACY, cached=True)
 SECONDS = Figure("split_seconds", decimals=None, cached=True)
-LATENCY = Figure("latency_ns", 1e-6, decimals=None)
-RATIO = Figure("latency_ratio", judged=("case", "latency_ratio"))
+LATENCY = Figure("latency_ns", 1e-6, decimals=None, timed=True)
+RATIO = Figure("latency_ratio", judged=("case", "latency_ratio"), timed=True)
 
 
 def own_metrics(measured: Iterable[Measurement]) -> list[Metric]:

@@ -42,6 +42,7 @@ _LEGEND = {
     "?": "? no baseline",
     "~": "~ incomparable",
     "*": "* from the measurement cache",
+    "#": "# not all images: stopped early",
     "-": "- no figure",
     "ours": "blank: not in this run",
     "paper": "blank paper cell: none printed",
@@ -191,7 +192,9 @@ class _Builder:
             tuple(text for mark, text in _LEGEND.items() if mark in self.used),
             (
                 *sample_notes,
+                *captions.stoppings(measured),
                 *captions.runtimes(measured),
+                *captions.unbeaten(measured, self.workloads, self.formats),
                 *notes,
                 *self._cache_note(),
                 *self._crashes(),
@@ -294,8 +297,10 @@ class _Builder:
             return Cell()
         mark, value = self._mark(case, figure), self._value(case, figure)
         if value is not None:
-            star = "*" if figure.cached and measurement.cached and not self.all_cached else ""
-            return Cell(show(value), self._use(mark + star))
+            star = "*" if self._is_from_cache(figure, measurement) else ""
+            early = measurement.stopping is not None and measurement.stopping.is_early
+            cut = "#" if figure.cached and early else ""
+            return Cell(show(value), self._use(mark + star + cut))
         if measurement.crash is not None:
             return Cell("crashed")
         reason = self._reason(measurement, figure)
@@ -304,6 +309,12 @@ class _Builder:
         # An incomparable cell has its reason; the mark would only repeat it.
         mark = "" if reason and mark == "~" else mark
         return Cell("-", self._use(mark) + self._letter(reason))
+
+    def _is_from_cache(self, figure: Figure, measurement: Measurement) -> bool:
+        """Whether a figure is marked so; of evaluations that all are, a note says so once."""
+        if figure.timed:
+            return measurement.latency_cached
+        return figure.cached and measurement.cached and not self.all_cached
 
     def _paper_line(
         self, workload: str, figure: Figure, show: Callable[[float], str]

@@ -51,7 +51,7 @@ def _rows(run: Run) -> Iterator[list[str]]:
                 "" if value is None else _number(value),
                 "" if metric == "case" else _unit(metric),
                 "" if finding is None else str(finding.verdict),
-                absent or _note(measurement, finding, value),
+                absent or _note(measurement, metric, finding, value),
             ]
 
 
@@ -62,10 +62,16 @@ def _metrics(run: Run) -> list[str]:
     return [*known, *sorted(met - known.keys())]
 
 
-def _note(measurement: Measurement, finding: Finding | None, value: float | None) -> str:
+def _note(
+    measurement: Measurement, metric: str, finding: Finding | None, value: float | None
+) -> str:
     if finding is not None and finding.reason:
         return finding.reason
-    return "cached" if measurement.cached and value is not None else ""
+    if value is None:
+        return ""
+    timed = metric.startswith("latency")
+    cached = measurement.latency_cached if timed else measurement.cached
+    return "cached" if cached else ""
 
 
 def _unit(metric: str) -> str:

@@ -23,6 +23,7 @@ from tinyml_bench.records import (
     Verdict,
 )
 from tinyml_bench.runs.fields import checked, field, finite, number, optional
+from tinyml_bench.sequential import Stopping
 
 # History of the format:
 # 1 (0.1.0): first one.
@@ -46,6 +47,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "format": FORMAT,
         "name": run.name,
         "created": run.created,
+        **({"profile": run.profile} if run.profile else {}),
         **({"metrics": own} if own else {}),
         "measurements": [measurement_to_json(measurement) for measurement in run.measurements],
         "findings": [finding_to_json(finding) for finding in run.findings],
@@ -76,6 +78,7 @@ def from_json(mapping: object) -> Run:
             finding_from_json(entry, f"findings[{index}]")
             for index, entry in enumerate(field(top, "findings", list))
         ),
+        profile=field({"profile": "", **top}, "profile", str),
     )
 
 
@@ -102,6 +105,9 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
         "claim": measurement.claim,
         **_deployment_to_json(measurement),
         **({"outcomes": _outcomes_to_json(measurement.outcomes)} if measurement.outcomes else {}),
+        **({"stopping": measurement.stopping.to_json()} if measurement.stopping else {}),
+        **({"latency_cached": True} if measurement.latency_cached else {}),
+        **({"suspects": list(measurement.suspects)} if measurement.suspects else {}),
     }
 
 
@@ -136,7 +142,17 @@ def measurement_from_json(mapping: object, where: str = "measurement") -> Measur
             name: _rows_from_json(rows, f"{where}.outcomes.{name}")
             for name, rows in field({"outcomes": {}, **entry}, "outcomes", dict, where).items()
         },
+        latency_cached=field({"latency_cached": False, **entry}, "latency_cached", bool, where),
+        stopping=optional({"stopping": None, **entry}, "stopping", where, _stopping_from_json),
+        suspects=_lines({"suspects": [], **entry}, "suspects", where),
     )
+
+
+def _stopping_from_json(value: Any, where: str) -> Stopping:
+    try:
+        return Stopping.from_json(value)
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error
 
 
 def finding_to_json(finding: Finding) -> dict[str, Any]:
