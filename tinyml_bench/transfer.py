@@ -60,9 +60,8 @@ def fit_on_base(
         layers = _versions(lower, training, splits)
         train = activations.compute(layers, splits["train"], training, console)
         validation = activations.compute(layers[:1], splits["validation"], training, console)
-    parts = train, validation
     if training.head_epochs and isinstance(train, Activations):
-        pooled = [part if pooling is None else activations.apply(pooling, part) for part in parts]
+        pooled = _pooled(pooling, train), _pooled(pooling, validation)
         best = fit(
             head, _head_recipe(training), *pooled, console, state=state.file("head"), title="head"
         )
@@ -78,6 +77,10 @@ def _versions(lower: Any, training: Training, splits: Mapping[str, Split]) -> li
     if training.int8_versions:
         versions += [Int8Layers.of(lower, splits["calibration"])] * training.int8_versions
     return versions
+
+
+def _pooled(pooling: Any, part: Any) -> Any:
+    return part if pooling is None else activations.apply(pooling, part)
 
 
 def _head_recipe(training: Training) -> Training:
