@@ -14,7 +14,7 @@ from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import (
     CacheError,
-    CheckpointError,
+    CheckpointMissingError,
     DataMissingError,
     UsageError,
     WorkloadError,
@@ -27,7 +27,7 @@ from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import VARIANTS, variant
-from tinyml_bench.workloads import WORKLOADS, workload
+from tinyml_bench.workloads import WORKLOADS, FineTuning, workload
 
 SAMPLES = 2500
 LABELS = np.arange(SAMPLES) % 3
@@ -350,8 +350,34 @@ def test_missing_data_is_no_crash(bench, toy):
 def test_a_compressed_network_that_was_not_trained_is_no_crash(bench, toy, tmp_path):
     """The case cannot run here, and the message has the command that enables it."""
     workload("toy-small", checkpoint=tmp_path / "toy-small.npz")(lambda: None)
-    with pytest.raises(CheckpointError, match="tinyml-bench train toy-small --variant pruned80_"):
+    message = "tinyml-bench train toy-small --variant pruned80_"
+    with pytest.raises(CheckpointMissingError, match=message):
         bench.measure(CaseId("toy", "small", "pruned80_int8"))
+
+
+def test_layers_that_training_left_as_they_were_are_known_to_who_reads_the_file(
+    bench, toy, tmp_path
+):
+    """Those of all that a compression is made of; of a plain file, nothing was ever claimed."""
+    path = tmp_path / "toy-small.npz"
+    for name in ("", "-pruned80", "-pqat"):
+        path.with_name(f"toy-small{name}.npz").write_bytes(b"made up")
+    steps = {
+        "pruned": FineTuning(1, 1e-3, skipped=("first", "last")),
+        "qat": FineTuning(1, 1e-3, skipped=("last", "odd")),
+        "clustered": FineTuning(1, 1e-3, skipped=("of another",)),
+    }
+    workload("toy-small", checkpoint=path, compression=steps)(lambda: None)
+    seen = []
+    made_of = Structure(("float32",), ("float32",), ())
+    toy.setattr(measure.structure, "read", lambda *given: seen.append(given[-1]) or made_of)
+    for name in ("pqat_int8", "pruned80_float32", "int8"):
+        bench.measure(CaseId("toy", "small", name))
+    assert [one if one is None else set(one) for one in seen] == [
+        {"first", "last", "odd"},
+        {"first", "last"},
+        None,
+    ]
 
 
 def test_a_conversion_depends_on_the_compressed_network():

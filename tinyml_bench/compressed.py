@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench import checkpoints, compression, packing
-from tinyml_bench.errors import CheckpointError
+from tinyml_bench.errors import CheckpointError, CheckpointMissingError
 from tinyml_bench.families import PRUNED, QAT, Compression
 from tinyml_bench.variables import Weights, weights_of
 from tinyml_bench.workloads import Workload
@@ -71,12 +71,15 @@ def sha256(workload: Workload, kind: Compression) -> str:
 
     Raises
     ------
+    CheckpointMissingError
+        Nobody has trained it yet; the message says how to make it.
     CheckpointError
-        It is not there, and the message says how to make it; or it cannot be read.
+        The workload has no checkpoint of its own to train further; or the file cannot be read.
     """
+    path = path_of(workload, kind)
     if reason := missing(workload, kind):
-        raise CheckpointError(reason)
-    return checkpoints.sha256(path_of(workload, kind))
+        raise CheckpointMissingError(reason)
+    return checkpoints.sha256(path)
 
 
 def command(workload: Workload, kind: Compression) -> str:

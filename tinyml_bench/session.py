@@ -21,12 +21,14 @@ from tinyml_bench.errors import (
     DataMissingError,
     TinymlError,
 )
+from tinyml_bench.listing import untrained
 from tinyml_bench.progress import Progress
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
 from tinyml_bench.suite import JUDGED, Suite
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
+from tinyml_bench.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -345,9 +347,11 @@ class SessionHooks:
         return not (self._use.filtered or is_filtered(self.config))
 
     def _left_out(self) -> list[str]:
-        """Say which of the usual variants the measured workloads lack, and why."""
-        measured = {case.workload for case in self._measurements}
-        return [line for name in sorted(measured) for line in without(name)]
+        """Say which variants the measured workloads lack, and why."""
+        measured = sorted({case.workload for case in self._measurements} & set(WORKLOADS))
+        lacking = [(name, one) for name in measured for one in untrained(WORKLOADS[name])]
+        told = [f"{name}: {one}" for name, one in lacking]
+        return [*(line for name in measured for line in without(name)), *told]
 
     def _deviating(self) -> list[str]:
         known = self.suite.deviations()

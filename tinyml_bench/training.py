@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -277,13 +278,15 @@ def _drawn(train: Split, training: Training) -> Split:
 def _make_reproducible(seed: int) -> int:
     """Seed and fix all that decides the weights; returns the number of threads."""
     tf = import_tensorflow()
-    import tf_keras
-
     # Refused once TensorFlow has started; the card then says how many there are.
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.experimental.enable_op_determinism()
-    tf_keras.utils.set_random_seed(seed)
+    # Keras's own function for this gives layers a generator that is asked for what Python 3.12
+    # refuses; without it they draw the same from this one.
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what layers may draw from
+    tf.random.set_seed(seed)
     return tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
 
 
