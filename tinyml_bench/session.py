@@ -232,7 +232,9 @@ class SessionHooks:
         cases = selected_cases(session)
         if cases and not session.config.option.collectonly and not _has_xdist(session.config):
             self._measure(cases, session.items)
-        return (yield)
+        outcome = yield
+        self._spare_empty_benchmark()
+        return outcome
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -258,6 +260,13 @@ class SessionHooks:
         self._settle(session)
         self._save_run(interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED)
         session.exitstatus = self._exit_status(session.exitstatus)
+
+    def _spare_empty_benchmark(self) -> None:
+        """Keep pytest-benchmark from warning that nothing was timed, where the cache had it all."""
+        benchmarks = getattr(self.config, "_benchmarksession", None)
+        recalled = any(one.latency_cached for one in self._measurements.values())
+        if benchmarks is not None and recalled and not benchmarks.benchmarks:
+            benchmarks.save = benchmarks.autosave = benchmarks.json = None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the tables, the verdicts and what was written."""

@@ -73,6 +73,18 @@ def test_the_full_profile_takes_a_latency_of_the_same_bytes_from_the_cache(toy_p
         assert all("latency_ratio" in one["facts"] for one in run["measurements"])
 
 
+def test_a_run_that_times_nothing_is_saved_without_a_warning(toy_project):
+    """pytest-benchmark has nothing to save then, and the run is saved all the same."""
+    toy_project.write_baselines()
+    arguments = ("--tinyml-profile", "full", "-W", "error", "--benchmark-save=whole")
+    for _ in range(2):
+        outcome = toy_project.run(*arguments)
+        assert outcome.ret == 0
+        outcome.assert_outcomes(passed=9)
+    run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "whole.json").read_text())
+    assert all(one["latency_cached"] for one in run["measurements"])
+
+
 def test_a_latency_from_the_cache_is_judged_as_the_one_that_it_is(toy_project):
     """A figure that fails does so again, and is marked in the table."""
     toy_project.write_baselines()
