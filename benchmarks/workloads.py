@@ -3,17 +3,12 @@
 from pathlib import Path
 
 from tinyml_bench import FineTuning, Training, models, workload
-from tinyml_bench.variants import FAMILIES, PLAIN
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-
-# A compressed network needs a training of its own, so that only these workloads have any.
-COMPRESSED = (*PLAIN, *FAMILIES)
 
 
 @workload(
     "fashion_mnist-custom",
-    variants=COMPRESSED,
     checkpoint=CHECKPOINTS / "fashion_mnist-custom.npz",
     training=Training(epochs=60, label_smoothing=0.05, shift=0.08, mirror=True),
     compression={
@@ -28,7 +23,6 @@ def fashion_mnist_custom():
 
 @workload(
     "pneumonia-custom",
-    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
     training=Training(
@@ -85,7 +79,6 @@ def pneumonia_custom1000():
 
 @workload(
     "skin_lesion-custom",
-    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "skin_lesion-custom.npz",
     training=Training(
@@ -258,7 +251,6 @@ def skin_lesion_vgg16():
 
 @workload(
     "fashion_mnist-mobilenet",
-    variants=COMPRESSED,
     profile="full",
     checkpoint=CHECKPOINTS / "fashion_mnist-mobilenet.npz",
     training=Training(
