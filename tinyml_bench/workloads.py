@@ -189,7 +189,7 @@ class Workload:
     calibrates : bool
         Whether there are samples to calibrate with; without, no variant is made that needs them.
     compression : mapping of str to FineTuning
-        Takes the place of :data:`FINE_TUNING` for a step (``"pruned"``, ``"clustered"``,
+        Takes the place of ``FINE_TUNING`` for a step (``"pruned"``, ``"clustered"``,
         ``"qat"``), or for the steps of one compression, such as ``"pqat"``.
     """
 
