@@ -35,7 +35,17 @@ def test_what_a_metric_needs_is_a_field_of_the_provenance(one):
 
 
 # Gates that judge predictions or structure, so that no figure is stored for them.
-WITHOUT_A_FIGURE = {"class_recall", "collapse", "structure", "micro", "npu", "parity", "budget"}
+WITHOUT_A_FIGURE = {
+    "budget",
+    "class_recall",
+    "collapse",
+    "micro",
+    "npu",
+    "parity",
+    "structure",
+    "weight_clusters",
+    "weight_sparsity",
+}
 
 
 @EVERY

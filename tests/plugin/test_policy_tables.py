@@ -60,8 +60,8 @@ def test_a_budget_of_one_case_is_a_limit_whatever_is_stored(toy_project):
     conftest = toy_project.path / "conftest.py"
     conftest.write_text(
         conftest.read_text().replace(
-            "facts, predictions)",
-            "facts, predictions, structure=Structure((), (), (), {}, 0))",
+            "stopping=stopping)",
+            "stopping=stopping, structure=Structure((), (), (), {}, 0))",
         )
         + "\nfrom tinyml_bench.anatomy import Structure\n"
     )
