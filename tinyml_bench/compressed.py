@@ -76,10 +76,7 @@ def sha256(workload: Workload, kind: Compression) -> str:
     CheckpointError
         The workload has no checkpoint of its own to train further; or the file cannot be read.
     """
-    path = path_of(workload, kind)
-    if reason := missing(workload, kind):
-        raise CheckpointMissingError(reason)
-    return checkpoints.sha256(path)
+    return checkpoints.sha256(_present(workload, kind))
 
 
 def command(workload: Workload, kind: Compression) -> str:
@@ -105,16 +102,14 @@ def load_model(workload: Workload, kind: Compression) -> Any:
     UsageError
         The network cannot be quantized.
     """
-    sha256(workload, kind)  # raises where it is not there
-    path = path_of(workload, kind)
+    path = _present(workload, kind)
     stored = checkpoints.read(path)
     _check(workload, kind, stored, path)
-    own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
     model = workload.build()
     if kind.quantized:
         skipped = workload.fine_tuning(kind, QAT).skipped
         model = compression.wrap_quantization(model, None, skipped)
-    checkpoints.assign(model, packing.unpack(own), path)
+    restore(model, stored, path)
     return model
 
 
@@ -151,6 +146,13 @@ def restore(model: Any, stored: Weights, source: Path) -> None:
     """Give `model` the weights that :func:`store` returned."""
     own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
     checkpoints.assign(model, packing.unpack(own), source)
+
+
+def _present(workload: Workload, kind: Compression) -> Path:
+    path = path_of(workload, kind)
+    if reason := missing(workload, kind):
+        raise CheckpointMissingError(reason)
+    return path
 
 
 def _check(workload: Workload, kind: Compression, stored: Weights, path: Path) -> None:
