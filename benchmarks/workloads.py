@@ -38,10 +38,10 @@ def fashion_mnist_custom():
         storage="int8",
     ),
     compression={
-        "pruned": FineTuning(epochs=24, learning_rate=2e-3, ramp=0.4),
+        "pruned": FineTuning(epochs=16, learning_rate=2e-3, ramp=0.4),
         "pruned80": FineTuning(epochs=24, learning_rate=2e-3, ramp=0.4, levels=31),
-        "clustered": FineTuning(epochs=12, learning_rate=5e-4),
-        "qat": FineTuning(epochs=12, learning_rate=2e-4),
+        "clustered": FineTuning(epochs=8, learning_rate=5e-4),
+        "qat": FineTuning(epochs=8, learning_rate=2e-4),
     },
     input_size=150,
 )
@@ -95,10 +95,10 @@ def pneumonia_custom1000():
         storage="int8",
     ),
     compression={
-        "pruned": FineTuning(epochs=20, learning_rate=2e-3, ramp=0.4),
+        "pruned": FineTuning(epochs=12, learning_rate=2e-3, ramp=0.4),
         "pruned80": FineTuning(epochs=20, learning_rate=2e-3, ramp=0.4, levels=31),
-        "clustered": FineTuning(epochs=10, learning_rate=5e-4),
-        "qat": FineTuning(epochs=10, learning_rate=2e-4),
+        "clustered": FineTuning(epochs=6, learning_rate=5e-4),
+        "qat": FineTuning(epochs=6, learning_rate=2e-4),
     },
     input_size=224,
 )
@@ -266,6 +266,12 @@ def skin_lesion_vgg16():
         storage="float16",
         complete=True,
     ),
+    compression={
+        "pruned": FineTuning(epochs=3, learning_rate=5e-4, ramp=0.4, images=16000),
+        "pruned80": FineTuning(epochs=5, learning_rate=1e-3, ramp=0.4, images=20000, levels=31),
+        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=10000),
+        "qat": FineTuning(epochs=3, learning_rate=1e-4, images=10000),
+    },
 )
 def fashion_mnist_mobilenet():
     """Return MobileNet at 96 pixels for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""

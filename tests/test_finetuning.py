@@ -142,11 +142,31 @@ def test_a_step_is_trained_as_the_workload_is_but_for_what_it_says(stripes):
     assert plain.fine_tuning(kind, "qat") == FINE_TUNING["qat"]
 
 
+@pytest.mark.parametrize(("own", "usual", "seen"), [(None, 24, 24), (20, 24, 20), (20, None, 20)])
+def test_a_step_may_take_a_part_of_the_images(stripes, monkeypatch, own, usual, seen):
+    """Its own number of them, else as many as the workload's training; the recipe tells which."""
+    lengths = []
+    monkeypatch.setattr(
+        finetuning, "fit", lambda *given, **_: lengths.append(len(given[2])) or epochs.Best()
+    )
+    tunings = {key: replace(one, images=own) for key, one in SHORT.items()}
+    recipe = replace(stripes.training, images=usual)
+    (step,) = finetuning.steps_of(
+        replace(stripes, compression=tunings), recipe, Compression.parse("pruned80")
+    )
+    splits = {name: given.load(name) for name in ("train", "validation")}
+    job = finetuning.Job(stripes, Compression.parse("pruned80"), splits, None, None)
+    finetuning.fit_step(job, build(), step)
+    assert lengths == [seen]
+    assert finetuning.recipe_of((step,))["pruned"]["images"] == seen
+
+
 @pytest.mark.parametrize(
     ("compression", "message"),
     [
         ({"pruned800": FineTuning(1, 1e-3)}, "a sparsity of 800 %"),
-        ({"qat": FineTuning(0, 1e-3)}, "at least 1 epoch"),
+        ({"qat": FineTuning(0, 1e-3)}, "at least 1 epoch and 1 image"),
+        ({"qat": FineTuning(1, 1e-3, images=0)}, "at least 1 epoch and 1 image"),
         ({"qat": FineTuning(1, 1e-3, ramp=1.0)}, r"a ramp in \[0, 1\)"),
         ({"qat": FineTuning(1, 1e-3, levels=128)}, "levels from 0 to 127"),
     ],

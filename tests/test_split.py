@@ -144,3 +144,13 @@ def test_what_publishers_set_aside_is_a_split_too(name: str) -> None:
     """A loader's tests may make it; no dataset loads it by name."""
     assert make(name=name).name == name
     assert name not in SPLITS
+
+
+def test_drawn_samples_keep_their_order_and_depend_on_the_seed() -> None:
+    """All of them where no number is asked for, or more than there are."""
+    split = make()
+    found = {make().drawn(2, seed).ids for seed in range(20)}
+    assert len(found) > 1
+    assert all(len(ids) == 2 and list(ids) == sorted(ids) for ids in found)
+    assert split.drawn(2, 5).sha256 == split.drawn(2, 5).sha256
+    assert split.drawn(None, 1) is split.drawn(9, 1) is split

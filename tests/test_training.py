@@ -231,7 +231,7 @@ def test_a_part_of_the_training_images_can_do(tmp_path):
     """They are drawn from both classes, and the card counts them."""
     card = training.train(make_workload(tmp_path / "net.npz", replace(RECIPE, images=24)))
     assert card.split_sizes == SIZES | {"train": 24}
-    drawn = training._drawn(load("train"), replace(RECIPE, images=24))
+    drawn = load("train").drawn(24, RECIPE.seed)
     assert set(drawn.labels) == {0, 1}
     assert card.split_sha256["train"] == drawn.sha256
 

@@ -78,6 +78,7 @@ def steps_of(workload: Workload, training: Training, kind: Compression) -> tuple
             training,
             epochs=tuning.epochs,
             learning_rate=tuning.learning_rate,
+            images=tuning.images or training.images,
             weight_decay=0.0,  # what is pruned or shared by many is not to shrink further
             base=None,
             frozen_until=None,
@@ -93,8 +94,8 @@ def recipe_of(steps: tuple[Step, ...]) -> dict[str, Any]:
     """Return the steps as plain data, for the model card and for what an interruption leaves."""
     return {
         step.name: {
-            **asdict(step.training),
             **asdict(step.tuning),
+            **asdict(step.training),
             "skipped": list(step.tuning.skipped),
         }
         for step in steps
@@ -135,6 +136,7 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
         The loss is no number any more, or the state found is damaged.
     """
     train, validation = job.splits["train"], job.splits["validation"]
+    train = train.drawn(step.training.images, step.training.seed)
     batches = steps_per_epoch(train, step.training)
     wrapped = wrap(job.kind, model, step, batches)
     callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()

@@ -122,7 +122,7 @@ def train(
     """
     path, training = _destination(workload, output), _recipe(workload)
     splits = _splits(workload, *["calibration"] * bool(training.int8_versions))
-    splits["train"] = _drawn(splits["train"], training)
+    splits["train"] = splits["train"].drawn(training.images, training.seed)
     threads = _make_reproducible(training.seed)
     model = workload.build()
     _check_fit(workload, model, splits)
@@ -265,14 +265,6 @@ def _recipe(workload: Workload) -> Training:
             f"weights only; store the frozen layers too, with Training(complete=True)"
         )
     return training
-
-
-def _drawn(train: Split, training: Training) -> Split:
-    """Return as many training images as the recipe wants, each as likely as any other."""
-    if training.images is None or training.images >= len(train):
-        return train
-    order = np.random.default_rng(training.seed).permutation(len(train))
-    return train.part(np.sort(order[: training.images]))
 
 
 def _make_reproducible(seed: int) -> int:

@@ -133,6 +133,9 @@ class FineTuning:
         Steps on either side of zero that a pruned kernel is rounded to in the end, the largest
         weight of a channel being the last, 127 at most: what is left takes fewer bits in a
         compressed file. 0 rounds as the checkpoint's storage does.
+    images : int or None
+        How many training images are used, drawn at random; ``None`` for as many as the workload's
+        :class:`Training` takes. Large networks need few to get used to a compression.
     skipped : tuple of str
         Layers that stay as they are, for networks with some that cannot be wrapped.
     """
@@ -142,6 +145,7 @@ class FineTuning:
     ramp: float = 0.0
     distillation: float = 0.5
     levels: int = 0
+    images: int | None = None
     skipped: tuple[str, ...] = ()
 
 
@@ -287,8 +291,9 @@ def _check_compression(name: str, compression: Mapping[str, FineTuning]) -> None
         if key not in FINE_TUNING:
             Compression.parse(key)
         shares = 0 <= given.ramp < 1 and 0 <= given.distillation <= 1
-        if given.epochs < 1 or not shares or not 0 <= given.levels <= 127:
+        counts = given.epochs >= 1 and (given.images is None or given.images >= 1)
+        if not counts or not shares or not 0 <= given.levels <= 127:
             raise UsageError(
-                f"workload {name!r}, compression[{key!r}]: expected at least 1 epoch, a ramp in "
-                f"[0, 1), a distillation in [0, 1] and levels from 0 to 127; got {given}"
+                f"workload {name!r}, compression[{key!r}]: expected at least 1 epoch and 1 image, "
+                f"a ramp in [0, 1), a distillation in [0, 1] and levels from 0 to 127; got {given}"
             )

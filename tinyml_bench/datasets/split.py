@@ -125,6 +125,16 @@ class Split:
             raise ValueError(f"a sample has at least 1 image, got {n}")
         return self if n >= len(self) else self.part(slice(n))
 
+    def drawn(self, n: int | None, seed: int) -> Split:
+        """Return `n` samples, each as likely as any other, in their order here.
+
+        ``None``, or more than there are, is the split itself.
+        """
+        if n is None or n >= len(self):
+            return self
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.part(np.sort(order[:n]))
+
     def part(self, chosen: slice | Array) -> Split:
         """Return the samples at some positions, in their order there."""
         positions = np.arange(len(self))[chosen]
