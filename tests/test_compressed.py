@@ -99,18 +99,21 @@ def test_what_was_stored_is_stored_again_the_same(workload):
 
 
 def test_files_are_small(workload):
-    """Two places of a table in a byte, a byte a weight for int8, two for a pruned float."""
+    """Two places of a table in a byte, a byte a weight for int8, two for a float; no zeros."""
     sizes = {}
     for name in NAMES:
         kind = Compression.parse(name)
         stored = compressed.store(workload, kind, compressed_network(kind))
         sizes[name] = next(v.nbytes for k, v in stored.items() if k.endswith("stage2_conv/kernel"))
     weights = kernel_of(build()).size
-    assert sizes == {
-        "pruned80": 2 * weights,
+    kept = round(0.2 * weights)
+    assert {name: sizes[name] for name in ("pruned80", "pqat")} == {
+        "pruned80": pytest.approx(2 * kept, rel=0.05),
+        "pqat": pytest.approx(kept, rel=0.05),  # what is next to nothing is rounded to zero, too
+    }
+    assert {name: size for name, size in sizes.items() if name not in {"pruned80", "pqat"}} == {
         "clustered16": weights // 2,
         "qat": weights,
-        "pqat": weights,
         "cqat": weights // 2,
         "pcqat": weights // 2,
     }

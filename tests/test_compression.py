@@ -104,6 +104,31 @@ def test_a_pattern_leaves_two_zeros_in_any_four_along_the_input_channels(network
         assert np.all((in_fours == 0).sum(axis=1) == 2)
 
 
+def test_blocks_of_outputs_by_inputs_are_pruned_in_dense_layers_alone():
+    """As a file stores them: rows are outputs. Convolutions stay as they are."""
+    from tf_keras import Input, Model, layers
+
+    pixels = Input((8, 8, 1))
+    x = layers.Conv2D(16, 8, name="stage2_conv", use_bias=False)(pixels)
+    x = layers.Dense(64, name="wide")(layers.Reshape((16,))(x))
+    x = layers.Dense(64, name="stage3_conv")(x)
+    before = Model(pixels, layers.Dense(2, name="last")(x), name="mixed")
+    wrapped = compression.wrap_pruning(before, Compression.parse("pruned75b2x4"), 4)
+    found = weights_of(compression.strip_pruning(train(wrapped, compression.pruning_callbacks())))
+    for name in ("wide", "stage3_conv"):
+        rows = found[f"{name}/kernel"].T
+        blocks = (rows == 0).reshape(len(rows) // 2, 2, -1, 4).sum(axis=(1, 3))
+        assert set(np.unique(blocks)) == {0, 8}
+        assert np.mean(blocks == 8) == pytest.approx(0.75, abs=0.01)
+    assert np.all(found["stage2_conv/kernel"] != 0)
+
+
+def test_a_network_without_dense_layers_has_nothing_to_prune_in_blocks(network):
+    """The message says which layers it looks for."""
+    with pytest.raises(UsageError, match="has no kernel of a Dense layer with 1,024 weights"):
+        compression.wrap_pruning(network, Compression.parse("pruned80b1x4"))
+
+
 def test_pruning_without_its_callback_does_not_pass_unseen(network):
     """What forgets it is told."""
     wrapped = compression.wrap_pruning(network, Compression.parse("pruned80"), 4)

@@ -14,6 +14,7 @@ from tinyml_bench.models import (
     Stage,
     count_macs,
     make_custom,
+    make_dense,
     make_mobilenet,
     make_mobilenet_v2,
     make_on_base,
@@ -137,6 +138,19 @@ def test_without_scaling_the_image_goes_into_the_first_convolution():
     model = make_custom((8, 8, 1), 2, stages=TINY, scaled=False, momentum=0.9)
     assert [layer.name for layer in model.layers[:2]] == ["pixels", "stage1_conv"]
     assert model.get_layer("stage1_norm").momentum == 0.9
+
+
+def test_the_dense_network_has_dense_layers_alone_and_takes_raw_pixels():
+    """Each is a multiple of 16 wide but for the last; the file answers any number of images."""
+    model = make_dense((28, 28, 1), 10)
+    weighted = [layer for layer in model.layers if layer.weights]
+    assert [layer.name for layer in weighted] == ["dense1", "dense2", "classify"]
+    assert all(layer.units % 16 == 0 for layer in weighted[:-1])
+    assert count_macs(model) == 784 * 512 + 512 * 512 + 512 * 10
+    shares = model.predict_on_batch(np.full((3, 28, 28, 1), 255, np.float32))
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    with pytest.raises(UsageError, match=r"needs a hidden layer; pass widths=\(512, 512\)"):
+        make_dense((28, 28, 1), 10, widths=())
 
 
 @pytest.mark.parametrize("name", BASES)

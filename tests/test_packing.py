@@ -69,6 +69,22 @@ def test_a_channel_of_zeros_stays_zero():
     assert np.array_equal(unpack(pack({"a/kernel": kernel}, "int8"))["a/kernel"], kernel)
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+def test_zeros_are_left_out_where_that_is_smaller(storage):
+    """They come back where they were, and so does all else, to the bit; few zeros stay."""
+    generator = np.random.default_rng(1)
+    kernel = generator.normal(size=(3, 3, 64, 65)).astype("<f4")
+    plain = pack({"a/kernel": kernel}, storage)
+    assert not any(name.endswith(".kept") for name in plain)
+    kernel[generator.random(kernel.shape) < 0.8] = 0
+    packed = pack({"a/kernel": kernel}, storage)
+    assert size_of(packed) < (0.34 if storage in {"int8", "float16"} else 0.24) * size_of(plain)
+    assert not unpack(packed)["a/kernel"][kernel == 0].any()
+    assert unpack(packed)["a/kernel"].shape == kernel.shape
+    twice = pack(unpack(packed), storage)
+    assert all(np.array_equal(twice[name], packed[name]) for name in {**packed, **twice})
+
+
 def test_an_unknown_storage_is_refused(weights):
     """The known ones are listed."""
     with pytest.raises(UsageError, match="'int4'; known: float32, float16, int8"):

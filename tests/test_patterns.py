@@ -12,7 +12,9 @@ FLAGS = ("is_sparse", "is_wrapped", "is_left_out", "has_first_range")
 
 
 @pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=4)))
-@pytest.mark.parametrize("numbers", [(0.0, 0, 0), (0.8, 16, 2), (0.0001, MANY, 4), (1.0, 1, 0)])
+@pytest.mark.parametrize(
+    "numbers", [(0.0, 0, 0, 0), (0.8, 16, 2, 4), (0.0001, MANY, 4, 16), (1.0, 1, 0, 8)]
+)
 def test_what_is_written_is_read(numbers: tuple, flags: tuple) -> None:
     """Whatever is set."""
     pattern = Pattern(*numbers, **dict(zip(FLAGS, flags, strict=True)))

@@ -124,6 +124,31 @@ def test_zeros_of_a_group_follow_each_other_along_the_input_channels() -> None:
     assert found(normal(8, 3, 3, 3)).zeros_in_four == GROUP
 
 
+@pytest.mark.parametrize("width", [16, 8, 4])
+@pytest.mark.parametrize("inputs", [96, 102])
+def test_zeros_in_blocks_along_the_inputs_of_a_dense_layer(width: int, inputs: int) -> None:
+    """The widest blocks that they fill; what is left of a row is a block of its own."""
+    columns = np.arange(inputs) // width
+    chosen = RNG.random((64, columns[-1] + 1)) < 0.5
+    chosen[:, 0::2] = False  # so that no two blocks stand together
+    weights = np.where(chosen[:, columns], 0, normal(64, inputs)).astype(np.float32)
+    weights[:8] = 0  # a third of the zeros and more
+    assert found(weights, "FULLY_CONNECTED").zero_block == width
+    assert found(weights).zero_block == 0
+
+
+def test_single_zeros_lie_in_no_block_and_few_are_not_looked_at() -> None:
+    """Unless they come on top of blocks, as when small weights are rounded to zero."""
+    spread = pruned(normal(64, 96), 0.8)
+    assert found(spread, "FULLY_CONNECTED").zero_block == 0
+    few = normal(64, 96)
+    few[:8] = 0
+    assert found(few, "FULLY_CONNECTED").zero_block == 0
+    few[:40] = 0
+    few[63, ::16] = 0
+    assert found(few, "FULLY_CONNECTED").zero_block == 16
+
+
 def test_large_tensors_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same answer."""
     weights = pruned(clustered(64, 300), 0.5)

@@ -130,6 +130,36 @@ def test_what_training_left_behind_names_the_layer(
     assert sentence.startswith(f"operator 0 CONV_2D (net/conv) {words}")
 
 
+def test_blocks_are_claimed_of_dense_layers_alone() -> None:
+    """No encoding has those of convolutions; a convolution with few zeros is as it should be."""
+    compression = Compression.parse("pruned80b1x16")
+    plain = {"sparsity": 0.0, "values": MANY}
+    assert broken(compression, file(plain, {"zero_block": 16})) == []
+    assert list(leftovers(compression, file(plain, {"zero_block": 16}))) == []
+    (loss,) = broken(compression, file(plain, {"sparsity": 0.5}))
+    assert loss.operator.place == "net/dense"
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "where"),
+    [
+        ("pruned80b1x16", 0, "lie alone along its inputs, expected blocks of 16"),
+        ("pruned80b1x16", 8, "lie in blocks of 8 along its inputs, expected blocks of 16"),
+        ("pqat80b4x4", 0, "lie alone along its inputs, expected blocks of 4"),
+    ],
+)
+def test_zeros_that_are_spread_break_the_claim_of_blocks(name: str, block: int, where: str) -> None:
+    """Their share is as it was; the layer is named."""
+    (sentence,) = leftovers(Compression.parse(name), file(dense={"zero_block": block}))
+    assert sentence == f"operator 1 FULLY_CONNECTED (net/dense) has zeros that {where}"
+
+
+@pytest.mark.parametrize(("name", "block"), [("pruned80b1x4", 16), ("pruned80b1x3", 0)])
+def test_wider_blocks_do_and_other_widths_are_not_looked_at(name: str, block: int) -> None:
+    """Zeros in blocks of 16 are in blocks of 4; of blocks of 3 the share is claimed."""
+    assert list(leftovers(Compression.parse(name), file(dense={"zero_block": block}))) == []
+
+
 def test_a_range_of_six_is_no_fault_without_training_for_int8() -> None:
     """Calibration may find it."""
     ranged = file({"has_first_range": True})

@@ -28,12 +28,15 @@ the first one of a network, which is mostly among them, costs most accuracy."""
 
 # Depthwise kernels are few weights, each of which counts; the library quantizes them only.
 _COMPRESSED: Final = ("Conv2D", "Dense")
+_IN_BLOCKS: Final = ("Dense",)
 # The library has no scheme for these; they have no weights and no choice.
 _SCALING: Final = ("Rescaling", "Normalization")
 _MOVING: Final = ("Resizing", "CenterCrop")
 
 
-def kernels(model: Any, skipped: Collection[str] = ()) -> dict[str, Any]:
+def kernels(
+    model: Any, skipped: Collection[str] = (), compression: Compression | None = None
+) -> dict[str, Any]:
     """Return the kernels that are pruned and clustered, by the name of their layer.
 
     Parameters
@@ -41,12 +44,15 @@ def kernels(model: Any, skipped: Collection[str] = ()) -> dict[str, Any]:
     model : tf_keras.Model
     skipped : collection of str
         Names of layers that stay as they are.
+    compression : Compression or None
+        Those that it is of: blocks are of dense layers alone. ``None`` for those of any.
 
     Raises
     ------
     UsageError
         One of `skipped` is no layer of the network.
     """
+    kinds = _kinds(compression)
     layers = {layer.name: layer for layer in _layers(model)}
     if unknown := sorted(set(skipped) - set(layers)):
         raise UsageError(
@@ -56,7 +62,7 @@ def kernels(model: Any, skipped: Collection[str] = ()) -> dict[str, Any]:
     return {
         name: layer.kernel
         for name, layer in layers.items()
-        if type(layer).__name__ in _COMPRESSED
+        if type(layer).__name__ in kinds
         and name not in skipped
         and layer.trainable
         and int(np.prod(layer.kernel.shape)) >= SMALLEST
@@ -89,8 +95,12 @@ def wrap_pruning(
     """
     sparsity = _tfmot().sparsity.keras
     names = _to_compress(model, compression, skipped)
-    options = {"sparsity_m_by_n": compression.pattern} if compression.pattern else {}
-    options["pruning_schedule"] = _schedule(compression.sparsity or 0.0, ramp)
+    options: dict[str, Any] = {"pruning_schedule": _schedule(compression.sparsity or 0.0, ramp)}
+    if compression.pattern is not None:
+        options["sparsity_m_by_n"] = compression.pattern
+    if compression.block is not None:
+        # A kernel has its outputs along the columns, a file along the rows.
+        options["block_size"] = compression.block[::-1]
     return _cloned(
         model,
         lambda layer: (
@@ -195,7 +205,7 @@ def wrap_quantization(
     quantization = _tfmot().quantization.keras
     _check_network(model)
     kept = compression if compression and (compression.prunes or compression.clusters) else None
-    preserved = kernels(model, skipped)
+    preserved = kernels(model, skipped, kept)
     annotated = _cloned(model, lambda layer: _annotated(layer, skipped))
     try:
         with quantization.quantize_scope():
@@ -331,12 +341,18 @@ def _refusal(model: Any, error: Exception) -> str:
 # -- models ----------------------------------------------------------------------------------------
 
 
+def _kinds(compression: Compression | None) -> tuple[str, ...]:
+    """Return the layers that a compression is of: no kernel and no encoding has other blocks."""
+    return _COMPRESSED if compression is None or compression.block is None else _IN_BLOCKS
+
+
 def _to_compress(model: Any, compression: Compression, skipped: Collection[str]) -> set[str]:
     _check_network(model)
-    names = set(kernels(model, skipped))
+    names = set(kernels(model, skipped, compression))
     if not names:
+        kinds = " or ".join(_kinds(compression))
         raise UsageError(
-            f"the network {model.name!r} has no kernel of a {' or '.join(_COMPRESSED)} layer with "
+            f"the network {model.name!r} has no kernel of a {kinds} layer with "
             f"{SMALLEST:,} weights or more, so {compression} would change nothing of it"
         )
     return names

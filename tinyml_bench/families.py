@@ -3,11 +3,13 @@
 The grammar of their names is ``<compression>_<format>``. A compression is one of
 
 - ``pruned<percent>``: so many percent of the weights of each kernel are zero;
+- ``pruned<percent>b<h>x<w>``: the same in blocks of h outputs by w inputs, of dense layers only;
 - ``pruned<n>x<m>``: n of m weights that follow each other along the input channels are zero;
 - ``clustered<k>``: each kernel has k different values;
 - ``qat``: trained for int8, with activation ranges of its own;
 - ``pqat``, ``cqat``, ``pcqat``: the same, with the zeros of ``pruned80``, the values of
-  ``clustered16``, or both kept. Others are ``pqat50``, ``pqat2x4``, ``cqat32``, ``pcqat80x16``.
+  ``clustered16``, or both kept. Others are ``pqat50``, ``pqat80b1x16``, ``pqat2x4``, ``cqat32``,
+  ``pcqat80x16``.
 
 Examples
 --------
@@ -16,6 +18,8 @@ Examples
 (0.8, 'int8', 'pruned80_int8')
 >>> str(Family.parse("pcqat_int8").compression.parent)
 'pruned80'
+>>> Family.parse("pruned90b1x4_experimental_sparsity").compression.block
+(1, 4)
 """
 
 from __future__ import annotations
@@ -56,10 +60,13 @@ PRUNED, CLUSTERED, QAT = "pruned", "clustered", "qat"
 """The steps that compressions are made of, in the order in which they follow each other."""
 
 _USUAL_PERCENT, _USUAL_CLUSTERS = 80, 16
-_LIKE = re.compile(r"(pruned|clustered|pc?qat|c?qat)([0-9x]*)_(\w+)")
+_NUMBERED = r"(?:(\d+)(?:b(\d+)x(\d+)|x(\d+))?)?"
+_COMPRESSION = re.compile(rf"(pruned|clustered|p?c?qat){_NUMBERED}")
+_LIKE = re.compile(r"(pruned|clustered|pc?qat|c?qat)([0-9bx]*)_(\w+)")
 _KNOWN = (
-    "known are pruned<percent>, pruned<n>x<m> (n of m zero), clustered<k>, qat, and those that "
-    "keep zeros and clusters: pqat, pqat50, pqat2x4, cqat, cqat32, pcqat, pcqat80x16"
+    "known are pruned<percent>, pruned<percent>b<h>x<w> (in blocks), pruned<n>x<m> (n of m zero), "
+    "clustered<k>, qat, and those that keep zeros and clusters: pqat, pqat50, pqat80b1x16, "
+    "pqat2x4, cqat, cqat32, pcqat, pcqat80x16"
 )
 
 
@@ -73,6 +80,9 @@ class Compression:
         Share of the weights of each kernel that is zero, in [0, 1) and in whole percents.
     pattern : tuple of int or None
         (n, m): n of m neighbours are zero, n smaller than m.
+    block : tuple of int or None
+        (outputs, inputs) of a dense layer that become zero together, with a sparsity. ``None`` for
+        single weights.
     clusters : int or None
         Different values that a kernel has: at least 2, with zeros kept at least 3.
     quantized : bool
@@ -93,6 +103,7 @@ class Compression:
     pattern: tuple[int, int] | None = None
     clusters: int | None = None
     quantized: bool = False
+    block: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -116,10 +127,12 @@ class Compression:
         ...
         tinyml_bench.errors.UsageError: compression 'pqat80' is written 'pqat'
         """
-        matched = re.fullmatch(r"(pruned|clustered|p?c?qat)(?:(\d+)(?:x(\d+))?)?", text)
+        matched = _COMPRESSION.fullmatch(text)
         if matched is None:
             raise UsageError(f"unknown compression {text!r}; {_KNOWN}")
-        found = _made(text, matched[1], [int(one) for one in matched.groups()[1:] if one])
+        first, height, width, second = (int(one) if one else None for one in matched.groups()[1:])
+        block = None if height is None or width is None else (height, width)
+        found = _made(text, matched[1], first, second, block)
         if str(found) != text:
             raise UsageError(f"compression {text!r} is written {str(found)!r}")
         return found
@@ -135,7 +148,7 @@ class Compression:
         if not self.quantized:
             return None
         if self.prunes:
-            return Compression(sparsity=self.sparsity, pattern=self.pattern)
+            return Compression(sparsity=self.sparsity, pattern=self.pattern, block=self.block)
         return None if self.clusters is None else Compression(clusters=self.clusters)
 
     @property
@@ -159,6 +172,8 @@ class Compression:
         zeros = f"{self.pattern[0]}x{self.pattern[1]}" if self.pattern else ""
         if self.sparsity is not None:
             zeros = str(round(100 * self.sparsity))
+        if self.block is not None:
+            zeros += f"b{self.block[0]}x{self.block[1]}"
         if not self.quantized:
             return f"{PRUNED}{zeros}" if self.prunes else f"{CLUSTERED}{self.clusters}"
         name = f"{'p' if self.prunes else ''}{'c' if self.clusters else ''}qat"
@@ -183,6 +198,11 @@ class Compression:
                 f"{pattern[0]} of {pattern[1]} weights cannot be pruned; expected n x m with n "
                 f"zeros in m weights, n smaller than m and at least 1, as in pruned2x4"
             )
+        if self.block is not None and not (min(self.block) >= 1 and max(self.block) > 1):
+            raise UsageError(
+                f"blocks of {self.block[0]}x{self.block[1]} were asked for; expected outputs by "
+                f"inputs, more than one weight, as in pruned80b1x4; single weights are pruned80"
+            )
         if clusters is not None and clusters < 2 + self.prunes:
             raise UsageError(
                 f"a kernel with {clusters} different values was asked for; expected at least "
@@ -193,10 +213,12 @@ class Compression:
     def _check_composition(self) -> None:
         if self.sparsity is not None and self.pattern is not None:
             raise UsageError("a share of zeros and a pattern of zeros cannot be composed: name one")
-        if self.clusters is not None and self.pattern is not None:
+        if self.block is not None and self.sparsity is None:
+            raise UsageError("blocks need a share of them that is zero, as in pruned80b1x4")
+        if self.clusters is not None and (self.pattern is not None or self.block is not None):
             raise UsageError(
-                "a pattern of zeros cannot be composed with clusters; a share of zeros can, as in "
-                "pcqat80x16"
+                f"{'a pattern' if self.pattern else 'blocks'} of zeros cannot be composed with "
+                f"clusters; a share of zeros can, as in pcqat80x16"
             )
         if self.prunes and self.clusters is not None and not self.quantized:
             raise UsageError(
@@ -359,7 +381,10 @@ def _zeros(kind: Compression) -> str:
     """Say which weights are zero."""
     if kind.pattern is not None:
         return f"{kind.pattern[0]} of {kind.pattern[1]} weights"
-    return f"{100 * (kind.sparsity or 0):g} % of the weights"
+    share = f"{100 * (kind.sparsity or 0):g} % of"
+    if kind.block is not None:
+        return f"{share} the blocks of {kind.block[0]}x{kind.block[1]} weights"
+    return f"{share} the weights"
 
 
 def split_claim(claim: str) -> tuple[str, Compression | None]:
@@ -379,24 +404,26 @@ def split_claim(claim: str) -> tuple[str, Compression | None]:
     return base, Compression.parse(compression) if compression else None
 
 
-def _made(text: str, word: str, numbers: list[int]) -> Compression:
-    """Return the compression of a word and its numbers."""
-    first, second = (*numbers, None, None)[:2]
-    pattern = None if first is None or second is None else (first, second)
-    if word == PRUNED and first is not None:
-        return Compression(sparsity=None if pattern else first / 100, pattern=pattern)
-    if word == CLUSTERED and first is not None and second is None:
-        return Compression(clusters=first)
-    zeros, clusters = word.startswith("p"), "c" in word
+def _made(
+    text: str, word: str, first: int | None, second: int | None, block: tuple[int, int] | None
+) -> Compression:
+    """Return the compression of a word, its numbers and its block."""
+    zeros, clusters, trained = word[0] == "p", "c" in word, word.endswith(QAT)
+    if not zeros and block is not None:
+        raise UsageError(f"unknown compression {text!r}; {_KNOWN}")
+    usual = _USUAL_PERCENT if trained else None
+    percent = usual if first is None else first
     if word == QAT and first is None:
         return Compression(quantized=True)
-    if zeros and clusters and (first is None) == (second is None):
-        percent = _USUAL_PERCENT if first is None else first
-        clustered = _USUAL_CLUSTERS if second is None else second
-        return Compression(percent / 100, None, clustered, quantized=True)
-    if zeros and not clusters and word != PRUNED:
-        percent = _USUAL_PERCENT if first is None else first
-        return Compression(None if pattern else percent / 100, pattern, quantized=True)
-    if clusters and not zeros and word != CLUSTERED and second is None:
-        return Compression(clusters=_USUAL_CLUSTERS if first is None else first, quantized=True)
+    if zeros and not clusters and percent is not None:
+        pattern = None if second is None else (percent, second)
+        share = None if pattern else percent / 100
+        return Compression(share, pattern, quantized=trained, block=block)
+    complete = block is not None or (first is None) == (second is None)
+    if zeros and clusters and percent is not None and complete:
+        count = _USUAL_CLUSTERS if second is None else second
+        return Compression(percent / 100, None, count, quantized=trained, block=block)
+    if clusters and not zeros and second is None and (trained or first is not None):
+        count = _USUAL_CLUSTERS if first is None else first
+        return Compression(clusters=count, quantized=trained)
     raise UsageError(f"unknown compression {text!r}; {_KNOWN}")

@@ -1,4 +1,7 @@
-"""Weights in fewer bytes: rounded to float16, to int8 with a scale a channel, or as a table."""
+"""Weights in fewer bytes: rounded to float16, to int8 with a scale a channel, or as a table.
+
+Zeros that pruning made are left out of any of them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ STORAGES = ("float32", "float16", "int8", "table")
 _SCALE = ".scale"
 _TABLE = ".table"
 _SHAPE = ".shape"
+_KEPT = ".kept"
 _FEW = 256  # values whose places take a byte
 _NIBBLE = 16  # values whose places take half of one
 _STEPS = 127  # the quantized variants use -127 to 127 as well, so that zero is in the middle
@@ -27,7 +31,8 @@ def pack(weights: Mapping[str, NDArray[Any]], storage: str, steps: int = _STEPS)
 
     ``"int8"`` is for the kernels of convolutions, which the quantized variants keep with one scale
     an output channel as well; everything else stays float32. ``"table"`` loses nothing: an array of
-    up to 256 different values is kept as these and their places, any other as it is.
+    up to 256 different values is kept as these and their places, any other as it is. Where an array
+    takes fewer bytes without its zeros, a bit for each value tells which are kept.
 
     Raises
     ------
@@ -46,20 +51,40 @@ def pack(weights: Mapping[str, NDArray[Any]], storage: str, steps: int = _STEPS)
             packed |= _to_table(name, value)
         else:
             packed[name] = value
-    return packed
+    return {name: one for entry in packed.items() for name, one in _without_zeros(*entry).items()}
 
 
 def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
     """Return what :func:`pack` was given, rounded: floats as float32."""
     weights: Arrays = {}
-    for name, value in stored.items():
+    for name, given in stored.items():
+        value = _with_zeros(name, given, stored)
         if name + _SCALE in stored:
             weights[name] = value.astype("<f4") * stored[name + _SCALE]
         elif name + _TABLE in stored:
             weights[name] = _from_table(value, stored[name + _TABLE], stored[name + _SHAPE])
-        elif not name.endswith((_SCALE, _TABLE, _SHAPE)):
+        elif not name.endswith((_SCALE, _TABLE, _SHAPE, _KEPT)):
             weights[name] = value.astype("<f4") if value.dtype == np.float16 else value
     return weights
+
+
+def _without_zeros(name: str, value: NDArray[Any]) -> Arrays:
+    """Return the values that are not zero, and which these are, where that is smaller."""
+    kept = value != 0
+    bits, shape = np.packbits(kept), np.array(value.shape, "<i4")
+    values = value[kept]
+    if value.ndim < 2 or values.nbytes + bits.nbytes + shape.nbytes >= value.nbytes:
+        return {name: value}
+    return {name: values, name + _KEPT: bits, name + _SHAPE: shape}
+
+
+def _with_zeros(name: str, value: NDArray[Any], stored: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    if name + _KEPT not in stored:
+        return value
+    shape = stored[name + _SHAPE]
+    whole = np.zeros(int(np.prod(shape)), value.dtype)
+    whole[np.unpackbits(stored[name + _KEPT], count=whole.size).astype(bool)] = value
+    return whole.reshape(shape)
 
 
 def _spared_axis(name: str) -> int:

@@ -22,6 +22,9 @@ MANY: Final = MOST_VALUES + 1
 GROUP: Final = 4
 """Consecutive weights of one group, in which structured pruning leaves some zero."""
 
+BLOCKS: Final = (16, 8, 4)
+"""Widths of blocks of zeros that are looked for, along the inputs of a dense layer."""
+
 SMALLEST: Final = 256
 """Fewer weights than these tell nothing: a kernel that only reorders channels is mostly zero."""
 
@@ -44,6 +47,9 @@ class Pattern:
     zeros_in_four : int
         Zeros that each four consecutive weights of one output position have at least, in [0, 4];
         they follow each other along the input channels. 4 where there are no such four.
+    zero_block : int
+        The largest of :data:`BLOCKS` in which all zeros lie, or nearly all, along the inputs of a
+        dense layer; 0 where single ones do, and of any other layer.
     is_sparse : bool
         They are stored in a sparse encoding.
     is_wrapped : bool
@@ -58,12 +64,13 @@ class Pattern:
     >>> str(Pattern(0.8, 16, 1))
     'sparsity=0.8 values=16 zeros_in_four=1'
     >>> Pattern.parse("sparsity=0.8 values=16 zeros_in_four=1")
-    Pattern(sparsity=0.8, values=16, zeros_in_four=1, is_sparse=False, is_wrapped=False, is_left_out=False, has_first_range=False)
+    Pattern(sparsity=0.8, values=16, zeros_in_four=1, zero_block=0, is_sparse=False, is_wrapped=False, is_left_out=False, has_first_range=False)
     """  # noqa: E501 - what is shown
 
     sparsity: float = 0.0
     values: int = 0
     zeros_in_four: int = 0
+    zero_block: int = 0
     is_sparse: bool = False
     is_wrapped: bool = False
     is_left_out: bool = False
@@ -114,7 +121,7 @@ NOTHING: Final = Pattern()
 """Nothing regular, or nothing that was looked for."""
 
 _NUMBER = re.compile(r"\d+(\.\d+)?(e-\d+)?")
-_NUMBERS: Final = {"sparsity": float, "values": int, "zeros_in_four": int}
+_NUMBERS: Final = {"sparsity": float, "values": int, "zeros_in_four": int, "zero_block": int}
 _FLAGS: Final = {
     "sparse": "is_sparse",
     "wrapped": "is_wrapped",

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import TensorFact
-from tinyml_bench.patterns import GROUP, MANY, MOST_VALUES, NOTHING, Pattern
+from tinyml_bench.patterns import (
+    BLOCKS,
+    GROUP,
+    MANY,
+    MOST_VALUES,
+    NOTHING,
+    TELLING_SPARSITY,
+    Pattern,
+)
 from tinyml_bench.stored import stored_values
 
 # Weights that are looked at in one go: some MiB, whatever the size of the tensor.
@@ -19,6 +27,8 @@ _AT_ONCE: Final = 1 << 20
 _AT_FIRST: Final = 4096
 # So many weights that are not zero are needed a value, for the number of values to say something.
 _REPEATS: Final = 2
+# Weights within a block may come to be zero alone, when they are quantized.
+_ALONE: Final = 0.05
 # Operators whose output channels run along the last dimension of the weights, and not the first.
 _LAST: Final = frozenset({"DEPTHWISE_CONV_2D", "CONV_3D"})
 
@@ -44,11 +54,14 @@ def pattern_of(operator: str, weights: TensorFact, content: bytes | mmap.mmap) -
         return NOTHING
     kept = _not_zero(stored, weights)
     last = operator in _LAST
+    sparsity = round(1 - int(np.count_nonzero(kept)) / kept.size, 4)
+    in_blocks = operator == "FULLY_CONNECTED" and sparsity >= TELLING_SPARSITY
     return Pattern(
-        sparsity=round(1 - int(np.count_nonzero(kept)) / kept.size, 4),
+        sparsity=sparsity,
         values=_different(stored, -1 if last else 0, of_channels=weights.is_per_channel),
         # Of what runs along its last dimension, depthwise and three-dimensional weights have none.
         zeros_in_four=0 if last else _zeros_in_groups(kept),
+        zero_block=_zero_block(kept) if in_blocks else 0,
         is_sparse=weights.is_sparse,
     )
 
@@ -73,6 +86,22 @@ def _zeros_in_groups(kept: NDArray[np.bool_]) -> int:
     whole = kept.shape[-1] // GROUP * GROUP
     groups = kept[..., :whole].reshape(-1, GROUP)
     return GROUP - int(np.count_nonzero(groups, axis=1).max(initial=0))
+
+
+def _zero_block(kept: NDArray[np.bool_]) -> int:
+    """Return the width of the widest blocks along a row that nearly all zeros lie in; 0 for none.
+
+    What is left of a row is a block of its own, however short.
+    """
+    zeros = kept.size - int(np.count_nonzero(kept))
+    for width in BLOCKS:
+        starts = np.arange(0, kept.shape[-1], width)
+        some = np.add.reduceat(kept, starts, axis=-1, dtype=np.int64) > 0
+        lengths = np.diff(np.append(starts, kept.shape[-1]))
+        together = int(np.sum(~some * lengths))
+        if kept.shape[-1] >= width and together >= (1 - _ALONE) * zeros:
+            return width
+    return 0
 
 
 def _different(values: NDArray[Any], axis: int, *, of_channels: bool) -> int:

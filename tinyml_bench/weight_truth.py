@@ -14,7 +14,7 @@ from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.families import Compression
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.pairing import paired
-from tinyml_bench.patterns import GROUP, MANY, NOTHING, TELLING_SPARSITY
+from tinyml_bench.patterns import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.policy import Policy
 from tinyml_bench.truth import LARGE
 
@@ -23,6 +23,7 @@ CLUSTERS: Final = "weight_clusters"
 
 # Operators whose weights are compressed: depthwise kernels are few weights, and each counts.
 _COMPRESSED: Final = frozenset({"CONV_2D", "FULLY_CONNECTED"})
+_IN_BLOCKS: Final = frozenset({"FULLY_CONNECTED"})
 # Shares are stored to four digits.
 _ROUNDED: Final = 0.0001
 
@@ -66,9 +67,9 @@ def broken(compression: Compression, structure: Structure) -> list[Loss]:
     """Return what breaks the claim of a compression, the worst first.
 
     Claimed are convolutions and dense layers of :data:`~tinyml_bench.truth.LARGE` weights and more,
-    but those that training left out on purpose.
+    but those that training left out on purpose; of blocks, dense layers alone.
     """
-    claimed = [one for one in structure.operators if _is_claimed(one)]
+    claimed = [one for one in structure.operators if _is_claimed(compression, one)]
     found = [loss for one in claimed for loss in _broken(compression, one)]
     return sorted(found, key=lambda loss: -loss.size)
 
@@ -83,12 +84,8 @@ def leftovers(compression: Compression, structure: Structure) -> Iterator[str]:
                 f"{operator} is quantized for exactly -6 to 6, where training begins, expected a "
                 f"range that training found"
             )
-        if _is_claimed(operator) and compression.pattern and _lacks(operator, compression.pattern):
-            zeros, among = compression.pattern
-            yield (
-                f"{operator} has {operator.pattern.zeros_in_four} zeros in some {among} weights "
-                f"that follow each other, expected {zeros}"
-            )
+        if _is_claimed(compression, operator):
+            yield from _irregular(compression, operator)
 
 
 def lost(old: Structure, new: Structure, policy: Policy) -> list[Loss]:
@@ -108,8 +105,9 @@ def is_told(structures: Iterable[Structure | None]) -> bool:
     )
 
 
-def _is_claimed(operator: Operator) -> bool:
-    large = operator.name in _COMPRESSED and operator.elements >= LARGE
+def _is_claimed(compression: Compression, operator: Operator) -> bool:
+    names = _COMPRESSED if compression.block is None else _IN_BLOCKS
+    large = operator.name in names and operator.elements >= LARGE
     return large and not operator.pattern.is_left_out
 
 
@@ -126,10 +124,21 @@ def _broken(compression: Compression, operator: Operator) -> Iterator[Loss]:
         yield Loss(CLUSTERS, operator, None, operator.pattern.values, compression.clusters)
 
 
-def _lacks(operator: Operator, pattern: tuple[int, int]) -> bool:
-    zeros, among = pattern
+def _irregular(compression: Compression, operator: Operator) -> Iterator[str]:
+    """Yield in which way its zeros lie otherwise than claimed, as far as that is known."""
+    found = operator.pattern
+    zeros, among = compression.pattern or (0, 0)
     # Of longer patterns only the share is known.
-    return among == GROUP and operator.pattern.zeros_in_four < zeros
+    if among == GROUP and found.zeros_in_four < zeros:
+        yield (
+            f"{operator} has {found.zeros_in_four} zeros in some {among} weights that follow each "
+            f"other, expected {zeros}"
+        )
+    width = compression.block[1] if compression.block else 0
+    # So is of blocks of other widths: what lies in blocks of 16 lies in blocks of 4 as well.
+    if width in BLOCKS and found.zero_block < width:
+        alone = f"in blocks of {found.zero_block}" if found.zero_block else "alone"
+        yield f"{operator} has zeros that lie {alone} along its inputs, expected blocks of {width}"
 
 
 def _lost(before: Operator, after: Operator, policy: Policy) -> Iterator[Loss]:

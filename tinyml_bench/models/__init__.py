@@ -9,6 +9,7 @@ from tinyml_bench.models.custom import (
     Stage,
     make_custom,
 )
+from tinyml_bench.models.dense import make_dense
 from tinyml_bench.models.macs import count_macs
 from tinyml_bench.models.pretrained import (
     AVERAGED,
@@ -30,6 +31,7 @@ __all__ = [
     "Stage",
     "count_macs",
     "make_custom",
+    "make_dense",
     "make_mobilenet",
     "make_mobilenet_v2",
     "make_on_base",
