@@ -288,11 +288,18 @@ def fashion_mnist_mobilenet():
 
 @workload(
     "fashion_mnist-dense",
-    variants=(*PLAIN, "qat_int8", "pruned90b1x4_float32", "pruned90b1x4_experimental_sparsity"),
+    variants=(*PLAIN, "pruned90b1x4_float32", "pruned90b1x4_experimental_sparsity"),
     profile="full",
     checkpoint=CHECKPOINTS / "fashion_mnist-dense.npz",
-    training=Training(epochs=24, label_smoothing=0.05, shift=0.04, mirror=True, storage="float16"),
-    compression={"pruned": FineTuning(epochs=12, learning_rate=1e-3, ramp=0.4)},
+    training=Training(
+        epochs=30,
+        learning_rate=1e-3,
+        weight_decay=2e-2,
+        label_smoothing=0.05,
+        mirror=True,
+        storage="float16",
+    ),
+    compression={"pruned": FineTuning(epochs=20, learning_rate=1e-3, ramp=0.4)},
 )
 def fashion_mnist_dense():
     """Return two dense layers of 512 for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes.

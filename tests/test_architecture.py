@@ -36,6 +36,7 @@ COLUMNS = {
         "records",
         "registry",
         "sequential",
+        "siblings",
     ],
     "judging": [
         "baselines",

@@ -223,6 +223,22 @@ def test_a_lone_workload_in_a_narrow_terminal_is_one_table():
     assert report.tables(_small_run(), width=80) == NARROW
 
 
+def test_the_size_after_gzip_stands_beside_the_reduction_where_it_was_measured():
+    """In KiB, of a compressed variant right below its sibling; the paper has no such figure."""
+    name = "fashion_mnist-custom"
+    cases = {"tf": {}, "int8": {"size_reduction": 0.7384, "gzip_bytes": 243_715}}
+    cases["pruned80_int8"] = {"size_reduction": 0.7384, "gzip_bytes": 81_911}
+    run = _run(*(_measurement(f"{name}-{key}", **facts) for key, facts in cases.items()))
+    drawn = report.tables(run, width=80)
+    assert "Size reduction: % against the float32 .tflite; KiB after gzip" in drawn
+    rows = {line.split()[0]: line for line in drawn.splitlines() if line}
+    assert rows["int8"].split()[2:4] == ["73.84", "238.0"]
+    lines = drawn.splitlines()
+    assert lines[lines.index(rows["int8"]) + 1] == rows["pruned80_int8"]
+    assert rows["pruned80_int8"].split()[2:4] == ["73.84", "80.0"]
+    assert "gzip" not in report.tables(run, width=80, paper=True).partition("beaten")[0]
+
+
 def test_a_wide_terminal_shows_the_paper_s_layout():
     """A row a workload, a column a format, a table a metric, headings resting on the rule."""
     drawn = report.tables(_small_run(), width=140)

@@ -16,8 +16,9 @@ from tinyml_bench import cli, goals, paper, results, runs
 from tinyml_bench.errors import UsageError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Run, Verdict
-from tinyml_bench.results.choices import PUBLISHED, plain_sibling
+from tinyml_bench.results.choices import PUBLISHED
 from tinyml_bench.sequential import Stopping
+from tinyml_bench.siblings import plain_sibling
 
 NAMES = {"pneumonia": ("normal", "sick"), "skin_lesion": ("AKIEC", "BCC")}
 RATIOS = {"tf": 7.62, "float32": 1.0, "float16": 1.01, "int16x8": 24.4, "int8": 0.37}
@@ -360,26 +361,6 @@ def test_a_family_member_that_crashed_says_so():
     name = CaseId.parse("pneumonia-custom-qat_int8")
     text = written(make_run(Measurement(name, crash=Crash("conversion", "killed"))))
     assert rows(text, "## Pruned, clustered")[1][1:3] == ["qat_int8", "**crashed**"]
-
-
-@pytest.mark.parametrize(
-    ("variant", "plain"),
-    [
-        ("pruned50_float32", "float32"),
-        ("pruned2x4_float32", "float32"),
-        ("clustered16_int8", "int8"),
-        ("qat_int8", "int8"),
-        ("pqat_int8", "int8"),
-        ("cqat_int8", "int8"),
-        ("pcqat_int8", "int8"),
-        ("litert_int8", None),
-        ("optimize_for_size", None),
-        ("int8", None),
-    ],
-)
-def test_the_plain_sibling_is_the_last_part_of_a_familys_name(variant, plain):
-    """What merely has a prefix is none of them."""
-    assert plain_sibling(variant) == plain
 
 
 def test_what_fails_is_on_the_page():

@@ -45,6 +45,7 @@ class Figure:
 
 
 ACCURACY = Figure("accuracy", 100.0, judged=_OF_ACCURACY, cached=True)
+GZIP = Figure("gzip_bytes", 1 / 1024, decimals=1, judged=("case", "gzip_bytes"))
 SECONDS = Figure("split_seconds", decimals=None, cached=True)
 LATENCY = Figure("latency_ns", 1e-6, decimals=None, timed=True)
 RATIO = Figure("latency_ratio", judged=("case", "latency_ratio"), timed=True)

@@ -13,6 +13,7 @@ from tinyml_bench.registry import unknown_name
 from tinyml_bench.report import captions
 from tinyml_bench.report.figures import (
     ACCURACY,
+    GZIP,
     LATENCY,
     RATIO,
     SECONDS,
@@ -22,6 +23,7 @@ from tinyml_bench.report.figures import (
     own_metrics,
     own_title,
 )
+from tinyml_bench.siblings import beside_siblings
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {
@@ -139,12 +141,13 @@ def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
 def formats(run: Run) -> tuple[str, ...]:
     """Return the paper's eight variants, then a run's others as they came.
 
-    Those of the eight that a run of other workloads than the paper's has not are left out.
+    A compressed variant stands beside the plain one that its name ends in. Those of the eight that
+    a run of other workloads than the paper's has not are left out.
     """
     measured = [measurement.case.variant for measurement in run.measurements]
     ours = any(one.case.workload in paper.workloads() for one in run.measurements)
     eight = [name for name in paper.variants() if ours or name in measured]
-    return tuple(dict.fromkeys([*eight, *measured]))
+    return beside_siblings([*eight, *measured])
 
 
 def workloads(run: Run) -> tuple[str, ...]:
@@ -175,7 +178,7 @@ class _Builder:
         size = Figure(metric, 100.0, judged=("case", "size_bytes", "gzip_bytes", "size_reduction"))
         panels = (
             *self._answers(samples),
-            self._panel(f"Size reduction: % against {against}", "size reduction %", size),
+            self._size(f"Size reduction: % against {against}", size),
             self._panel("Time: seconds for all test images", "seconds", SECONDS),
             self._panel(
                 "Latency: ms of one inference; ratio to float32 in the same rounds",
@@ -200,6 +203,14 @@ class _Builder:
                 *self._crashes(),
             ),
         )
+
+    def _size(self, title: str, figure: Figure) -> Panel:
+        """Return the panel of the size; the paper knows nothing of the size after gzip."""
+        known = any(GZIP.metric in one.facts for one in self.measured.values())
+        if self.paper_too or not known:
+            return self._panel(title, "size reduction %", figure)
+        title = f"{title}; KiB after gzip"
+        return self._panel(title, "size reduction %", figure, ("gzip KiB", GZIP))
 
     def _answers(self, samples: str) -> Iterator[Panel]:
         """Yield the panels that tell how good the answers are, each of the workloads it is of."""

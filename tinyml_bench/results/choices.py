@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +12,7 @@ from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Measurement
 from tinyml_bench.results.drawing import kib, listing, percent, short
 from tinyml_bench.results.study import REFERENCE, Study
-
-_TRAININGS = ("pruned", "clustered", "qat", "pqat", "cqat", "pcqat")
-_FAMILY = re.compile(r"(?P<training>pruned\d+(?:x\d+)?|clustered\d+|p?c?qat)_(?P<plain>\w+)")
+from tinyml_bench.siblings import plain_sibling, training_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +42,6 @@ PUBLISHED: Final = (
     Published("MobileNetV1, ImageNet", "int8, pruning kept in that training", 0.7029),
 )
 """For reference: what the library itself reports."""
-
-
-def plain_sibling(variant: str) -> str | None:
-    """Return the plain format that a compressed variant ends in; ``None`` where it is none.
-
-    Examples
-    --------
-    >>> plain_sibling("pruned2x4_float32"), plain_sibling("pcqat_int8")
-    ('float32', 'int8')
-    >>> plain_sibling("litert_int8") is None
-    True
-    """
-    found = _FAMILY.fullmatch(variant)
-    return found["plain"] if found else None
 
 
 def choices(study: Study) -> Iterator[str]:
@@ -153,7 +136,7 @@ class _Family:
         """Yield the plain sibling, then the others in the order of their training."""
         if self.plain is not None:
             yield self._row(self.plain, "", "")
-        for one in sorted(self.members, key=_order):
+        for one in sorted(self.members, key=lambda one: training_rank(one.case.variant)):
             share = self._gzip_share(one)
             yield self._row(one, self._goal(one), "" if share is None else percent(share, 0))
 
@@ -206,8 +189,3 @@ class _Family:
         mine = one.predictions
         if goal.not_below_plain and plain and mine and mine.accuracy < plain.accuracy:
             yield f"{percent(plain.accuracy - mine.accuracy)} below its sibling"
-
-
-def _order(one: Measurement) -> tuple[int, str]:
-    training = one.case.variant.partition("_")[0].rstrip("0123456789x")
-    return _TRAININGS.index(training), one.case.variant
