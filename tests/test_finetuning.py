@@ -129,6 +129,33 @@ def test_the_float_network_teaches():
     assert taught.numpy().tolist() == [[0.75, 0.25]]
 
 
+def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(stripes, monkeypatch):
+    """Its answers are what validation counts as right, and they are learnt as sure as they are."""
+    seen = []
+
+    def fit(_model, recipe, _train, validation, _console, **options):
+        seen.append((recipe.label_smoothing, validation.labels, options["title"]))
+        return epochs.Best()
+
+    monkeypatch.setattr(finetuning, "fit", fit)
+    kind, splits = (
+        Compression.parse("pruned80"),
+        {n: given.load(n) for n in ("train", "validation")},
+    )
+    teacher = build()
+    job = finetuning.Job(stripes, kind, splits, teacher, None)
+    recipe = replace(stripes.training, label_smoothing=0.1)
+    for share in (0.5, 1.0):
+        tunings = {"pruned": replace(SHORT["pruned"], distillation=share)}
+        (step,) = finetuning.steps_of(replace(stripes, compression=tunings), recipe, kind)
+        finetuning.fit_step(job, build(), step)
+    (smoothed, labels, title), (sure, told, agreement) = seen
+    assert (smoothed, sure) == (0.1, 0.0)
+    assert np.array_equal(labels, splits["validation"].labels)
+    assert np.array_equal(told, epochs.answers(teacher, splits["validation"]))
+    assert (title, agreement) == ("pruned", "pruned, agreement")
+
+
 def test_a_step_is_trained_as_the_workload_is_but_for_what_it_says(stripes):
     """A workload says it for a step, or for the steps of one compression; else it is the usual."""
     kind = Compression.parse("pcqat")

@@ -146,15 +146,20 @@ def accuracy(
 
     With `weights`, an image counts as much as its class weighs.
     """
+    right = answers(model, split) == split.labels
+    if weights is None:
+        return float(np.mean(right))
+    return float(np.average(right, weights=[weights[int(label)] for label in split.labels]))
+
+
+def answers(model: Any, split: Split | Activations) -> Any:
+    """Return the class that `model` finds of each image of `split`, ``(n,) int64``."""
     found = [
         np.argmax(model.predict_on_batch(_as_input(split.images[start : start + batch])), axis=-1)
         for batch in [_evaluation_batch(split.images)]
         for start in range(0, len(split), batch)
     ]
-    right = np.concatenate(found) == split.labels
-    if weights is None:
-        return float(np.mean(right))
-    return float(np.average(right, weights=[weights[int(label)] for label in split.labels]))
+    return np.concatenate(found)
 
 
 def class_weights(labels: Any, classes: int, balance: float) -> dict[int, float] | None:

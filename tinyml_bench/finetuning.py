@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tinyml_bench import checkpoints, compressed, compression
 from tinyml_bench.augmentation import steps_per_epoch
 from tinyml_bench.datasets import Split
-from tinyml_bench.epochs import Best, Tuning, fit
+from tinyml_bench.epochs import Best, Tuning, answers, fit
 from tinyml_bench.families import CLUSTERED, PRUNED, Compression
 from tinyml_bench.states import State
 from tinyml_bench.variables import variables_of, weights_of
@@ -79,6 +79,8 @@ def steps_of(workload: Workload, training: Training, kind: Compression) -> tuple
             epochs=tuning.epochs,
             learning_rate=tuning.learning_rate,
             images=tuning.images or training.images,
+            # What the teacher answers is as sure as it should be.
+            label_smoothing=0.0 if tuning.distillation == 1 else training.label_smoothing,
             weight_decay=0.0,  # what is pruned or shared by many is not to shrink further
             base=None,
             frozen_until=None,
@@ -141,6 +143,10 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     wrapped = wrap(job.kind, model, step, batches)
     callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
+    title = step.name
+    if step.tuning.distillation == 1:  # the best epoch is the one that answers as the teacher does
+        validation = replace(validation, labels=answers(job.teacher, validation), known_sha256="")
+        title = f"{step.name}, agreement"
     best = fit(
         wrapped,
         step.training,
@@ -148,7 +154,7 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
         validation,
         job.console,
         state=state,
-        title=step.name,
+        title=title,
         tuning=tuning,
     )
     return strip(wrapped, job.workload.build(), step), best

@@ -129,6 +129,8 @@ class FineTuning:
         is never the best.
     distillation : float
         Share of the float network's own answer in what is learnt, in [0, 1]; labels are the rest.
+        With 1 there are none, and the best epoch is the one that most often answers as the float
+        network does: for a validation split that says little of where the network is used.
     levels : int
         Steps on either side of zero that a pruned kernel is rounded to in the end, the largest
         weight of a channel being the last, 127 at most: what is left takes fewer bits in a
