@@ -1,6 +1,7 @@
 """Lets tox find every Python that pyenv has: its shims run only those that are named.
 
-tox imports this file by itself; with PYENV_VERSION set, or without pyenv, it does nothing.
+tox imports this file by itself. Without pyenv, or where PYENV_VERSION names several, it does nothing.
+One alone may be pyenv's own doing: its shim names what it runs. The others are added behind it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:
+if shutil.which("pyenv") and ":" not in os.environ.get("PYENV_VERSION", ""):
     listed = (
         subprocess.run(["pyenv", command, *options], capture_output=True, text=True, check=False)
         for command, *options in (["version-name"], ["versions", "--bare"])

@@ -104,7 +104,7 @@ class TestPythons:
         script = tmp_path / "pyenv"
         script.write_text(
             "#!/bin/sh\n[ $1 = versions ] && echo 3.10.1 && echo 3.11.2 && echo 3.13.0"
-            " || echo 3.11.2\n"
+            " || echo ${PYENV_VERSION:-3.11.2}\n"
         )
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -123,8 +123,13 @@ class TestPythons:
 
     def test_who_has_named_some_is_obeyed(self, pyenv, monkeypatch):
         """Those and no others are looked at."""
+        monkeypatch.setenv("PYENV_VERSION", "3.13.0:3.10.1")
+        assert self.named() == "3.13.0:3.10.1"
+
+    def test_one_alone_comes_first(self, pyenv, monkeypatch):
+        """The shim of `python` names the one that it runs, and nobody chose it."""
         monkeypatch.setenv("PYENV_VERSION", "3.13.0")
-        assert self.named() == "3.13.0"
+        assert self.named() == "3.13.0:3.10.1:3.11.2"
 
     def test_without_pyenv_nothing_is_named(self, pyenv, monkeypatch):
         """Nothing is set."""
