@@ -37,7 +37,7 @@ from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.families import Compression
 from tinyml_bench.states import State
-from tinyml_bench.variables import weights_of
+from tinyml_bench.variables import Weights, weights_of
 from tinyml_bench.workloads import Training, Workload
 
 if TYPE_CHECKING:
@@ -134,20 +134,15 @@ def train(
     seconds = time.monotonic() - started
     base = None if training.complete else training.base
     stored = checkpoints.reduce(weights_of(model), base, training.storage)
-    content = checkpoints.encode(stored)
     checkpoints.assign(model, checkpoints.complete(stored, path), path)  # judged as it is stored
-    card = ModelCard(
+    card = {
         **_origin(workload, training, splits),
         **_merits(model, best, splits),
-        threads=threads,
-        training_seconds=round(seconds, 1),
-        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
-        checkpoint_bytes=len(content),
-        base_sha256=imagenet.SHA256[base] if base else "",
-    )
-    _write(path, content, card)
-    state.remove()
-    return card
+        "threads": threads,
+        "training_seconds": round(seconds, 1),
+        "base_sha256": imagenet.SHA256[base] if base else "",
+    }
+    return _keep(path, stored, card, state)
 
 
 def compress(
@@ -200,31 +195,33 @@ def compress(
         model, best = finetuning.fit_steps(job, start, steps, state)
     seconds = time.monotonic() - started
     stored = compressed.store(workload, compression, model)
-    content = checkpoints.encode(stored)
     compressed.restore(model, stored, path)  # judged as it is stored
-    card = ModelCard(
-        **{
-            **_origin(workload, training, splits),
-            **_merits(model, best, splits),
-            **parameters,
-            "command": compressed.command(workload, compression),
-            "recipe": recipe,
-        },
-        threads=threads,
-        training_seconds=round(seconds, 1),
+    card = {
+        **_origin(workload, training, splits),
+        **_merits(model, best, splits),
+        **parameters,
+        "command": compressed.command(workload, compression),
+        "recipe": recipe,
+        "threads": threads,
+        "training_seconds": round(seconds, 1),
+        "compression": str(compression),
+        "made_from": made_from,
+    }
+    return _keep(path, stored, card, state)
+
+
+def _keep(path: Path, stored: Weights, card: Mapping[str, Any], state: State) -> ModelCard:
+    """Write a checkpoint and its card; what was kept for an interruption is not needed any more."""
+    content = checkpoints.encode(stored)
+    written = ModelCard(
+        **card,
         checkpoint_sha256=hashlib.sha256(content).hexdigest(),
         checkpoint_bytes=len(content),
-        compression=str(compression),
-        made_from=made_from,
     )
-    _write(path, content, card)
-    state.remove()
-    return card
-
-
-def _write(path: Path, content: bytes, card: ModelCard) -> None:
     checkpoints.write(path, content)
-    checkpoints.write(card_path(path), card.to_json().encode())
+    checkpoints.write(card_path(path), written.to_json().encode())
+    state.remove()
+    return written
 
 
 def _splits(workload: Workload, *more: str) -> dict[str, Split]:
