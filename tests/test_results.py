@@ -356,6 +356,36 @@ def test_families_come_in_the_order_of_their_training():
     assert found == ["int8", *(f"{name}" for name in names[::-1])]
 
 
+def test_a_workload_beyond_the_study_has_its_families_on_the_page():
+    """After the study's own; without families it has no place there."""
+    names = ["int8", "qat_int8"]
+    text = written(make_run(extra=[f"digits-net-{name}" for name in names]))
+    assert rows(text, "## Pruned, clustered")[0][0] == "digits-net"
+    assert "digits-net" in section(text, "## Variants that no")
+    assert "digits-net" not in written(make_run(extra=["digits-net-int8"]))
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "told"),
+    [
+        (110_000, 0.4, "`digits-net-pruned90b1x4_experimental_sparsity` (0.11 of the bytes, 0.40"),
+        (110_000, 0.98, "none of this run; [why](sparsity.md)"),
+        (1_100_000, 0.4, "none of this run"),
+    ],
+)
+def test_a_sparse_file_must_be_smaller_and_faster_than_the_dense_one(size, ratio, told):
+    """Both, against the same pruned network without the encoding."""
+    dense = make_cell("digits-net-pruned90b1x4_float32")
+    sparse = make_cell("digits-net-pruned90b1x4_experimental_sparsity")
+    cells = [
+        replace(one, facts={**one.facts, "size_bytes": bytes_, "latency_ratio": mine,
+                            "latency_ratio_low": 0.99 * mine, "latency_ratio_high": 1.01 * mine})
+        for one, bytes_, mine in ((dense, 1_000_000, 1.0), (sparse, size, ratio))
+    ]  # fmt: skip
+    text = section(written(make_run(*cells)), "## Pruned, clustered")
+    assert f"than the same network's dense file, of 1: {told}" in text
+
+
 def test_a_family_member_that_crashed_says_so():
     """It keeps its row."""
     name = CaseId.parse("pneumonia-custom-qat_int8")

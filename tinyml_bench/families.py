@@ -323,7 +323,7 @@ class Family:
         if kind.prunes and kind.clusters is not None:
             return "Where the file is not compressed on its way: it is as large as int8 otherwise."
         if kind.prunes or kind.clusters is not None:
-            return "For speed, and where the file is stored uncompressed: only its zip is smaller."
+            return "For speed on a CPU, and where the file is stored as it is: its zip is smaller."
         return "Where int8 loses nothing: it costs a training for the same size and speed."
 
     @property
@@ -339,6 +339,11 @@ class Family:
             "int8": "Microcontrollers, integer NPUs and phone CPUs",
         }[self.format]
         small = self.compression.prunes or self.compression.clusters is not None
+        if small and self.format == "int8":
+            return (
+                "Ethos-U, whose compiler compresses weights; other integer hardware where the "
+                "download must be small."
+            )
         return f"{wants}{', where the download must be small' if small else ''}."
 
     def __str__(self) -> str:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench import goals, paper
-from tinyml_bench.pareto import SAME_LATENCY, unbeaten
+from tinyml_bench.pareto import SAME_LATENCY, Standing, unbeaten
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Measurement
 from tinyml_bench.results.drawing import kib, listing, percent, short
 from tinyml_bench.results.study import REFERENCE, Study
 from tinyml_bench.siblings import plain_sibling, training_rank
+
+_SPARSE: Final = "experimental_sparsity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def choices(study: Study) -> Iterator[str]:
         f"equal within {percent(SAME_LATENCY, 0)} %, and what has collapsed is left out. What is "
         "listed is a choice: each is the best for some balance."
     )
-    rows = [row for workload in study.workloads for row in _unbeaten(study, workload)]
+    rows = [row for workload in study.compared for row in _unbeaten(study, workload)]
     if not rows:
         yield "Nothing to compare: this run timed nothing."
         return
@@ -63,7 +65,7 @@ def choices(study: Study) -> Iterator[str]:
 
 def families(study: Study) -> Iterator[str]:
     """Yield compressed variants beside their plain siblings; nothing where the run has none."""
-    rows = [row for workload in study.workloads for row in _family_rows(study, workload)]
+    rows = [row for workload in study.compared for row in _family_rows(study, workload)]
     if not rows:
         return
     yield "## Pruned, clustered, trained for quantization"
@@ -76,6 +78,7 @@ def families(study: Study) -> Iterator[str]:
     headings = ("workload", "variant", "goal", "accuracy, %", "lost", "KiB", "gzip, KiB",
                 "of sibling, %", "reduction, %", "time")  # fmt: skip
     yield listing(headings, rows, words=3)
+    yield from _sparse(study)
     yield (
         "For reference, what TensorFlow Model Optimization publishes of its own techniques "
         "(top-1 on ImageNet; MB of the zipped file):"
@@ -88,6 +91,37 @@ def families(study: Study) -> Iterator[str]:
         ],
         words=2,
     )
+
+
+def _sparse(study: Study) -> Iterator[str]:
+    """Yield which sparse encodings make a file both smaller and faster than the dense one."""
+    pairs = [
+        (one, dense)
+        for workload in study.compared
+        for one in study.variants(workload)
+        if plain_sibling(one.case.variant) == _SPARSE
+        and (dense := study.cell(workload, one.case.variant.replace(_SPARSE, "float32")))
+    ]
+    if not pairs:
+        return
+    gains = [line for one, dense in pairs if (line := _gain(one, dense))]
+    told = ", ".join(gains) or "none of this run; [why](sparsity.md)"
+    yield (
+        f"Smaller *and* faster by a sparse encoding than the same network's dense file, of "
+        f"{len(pairs)}: {told}."
+    )
+
+
+def _gain(sparse: Measurement, dense: Measurement) -> str:
+    """Say by how much a sparse file is smaller and faster; empty where it is not both."""
+    mine, theirs = Standing.of(sparse), Standing.of(dense)
+    if mine is None or theirs is None or not mine.is_faster(theirs):
+        return ""
+    share = sparse.facts["size_bytes"] / dense.facts["size_bytes"]
+    if share >= 1:
+        return ""
+    ratio = mine.latency_ratio / theirs.latency_ratio
+    return f"`{sparse.case}` ({short(share)} of the bytes, {short(ratio)} of the time)"
 
 
 def _unbeaten(study: Study, workload: str) -> Iterator[tuple[str, ...]]:

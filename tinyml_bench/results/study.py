@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tinyml_bench import paper, soundness
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records import CaseId, Measurement, Run
+from tinyml_bench.siblings import plain_sibling
 
 REFERENCE = "tf"
 PLAIN = "float32"
@@ -62,6 +63,16 @@ class Study:
         """The study's workloads that the run has, in the paper's order."""
         there = {one.case.workload for one in self.run.measurements}
         return tuple(name for name in paper.workloads() if name in there)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The study's workloads, then others of the run that have compressed variants."""
+        others = {
+            one.case.workload
+            for one in self.run.measurements
+            if plain_sibling(one.case.variant) is not None
+        }
+        return (*self.workloads, *sorted(others - set(self.workloads)))
 
     def cell(self, workload: str, variant: str) -> Measurement | None:
         """Return what was measured of a case; ``None`` where the run has it not."""
