@@ -65,7 +65,8 @@ def changes(old: Provenance, new: Provenance) -> Iterator[str]:
         if before != after:
             yield f"{package} was {before} and is {after}"
     if old.checkpoint_sha256 != new.checkpoint_sha256:
-        yield "the float checkpoint is not the one of the baseline"
+        before, after = f"{old.checkpoint_sha256:.12}", f"{new.checkpoint_sha256:.12}"
+        yield f"the checkpoint is not the one of the baseline: sha256 {before}... -> {after}..."
     for name in FIELD_WORDS:
         if getattr(old, name) != getattr(new, name):
             yield differing(name, old, new)

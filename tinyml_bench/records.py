@@ -117,7 +117,7 @@ class Provenance:
     dataset_sha256 : str
         Of the images and labels of the whole test split, in evaluation order.
     checkpoint_sha256 : str
-        Of the float weights that the variant was made from.
+        Of the weights that the variant was made from: the network's, or the compressed ones.
     model_sha256 : str
         Of the bytes that were evaluated.
     scores_sha256 : str
