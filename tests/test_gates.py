@@ -647,8 +647,10 @@ def test_what_changed_around_the_model_is_evidence():
         "numpy was absent and is 2.0",
         "python was 3.11.9 and is 3.12.1",
         "tensorflow was 2.21.0 and is absent",
-        "the checkpoint is not the one of the baseline: "
-        f"sha256 {make_provenance().checkpoint_sha256:.12}... -> ffffffffffff...",
+        (
+            "the checkpoint is not the one of the baseline: "
+            f"sha256 {make_provenance().checkpoint_sha256:.12}... -> ffffffffffff..."
+        ),
         "the baseline was measured on another processor",
         "the baseline was measured with tf xnnpack 1 thread, this run with another",
     )

@@ -160,6 +160,16 @@ def test_wider_blocks_do_and_other_widths_are_not_looked_at(name: str, block: in
     assert list(leftovers(Compression.parse(name), file(dense={"zero_block": block}))) == []
 
 
+def test_the_layer_with_the_most_work_is_named_first() -> None:
+    """Whatever its place in the file: the dense layer has 10 multiplications, now 10,000."""
+    both = file({"is_wrapped": True}, {"is_wrapped": True})
+    conv, dense = both.operators
+    heavy = dataclasses.replace(both, operators=(conv, dataclasses.replace(dense, macs=10_000)))
+    for structure, name in ((both, "CONV_2D"), (heavy, "FULLY_CONNECTED")):
+        first, _ = leftovers(Compression.parse("pruned80"), structure)
+        assert f" {name} " in first
+
+
 def test_a_range_of_six_is_no_fault_without_training_for_int8() -> None:
     """Calibration may find it."""
     ranged = file({"has_first_range": True})

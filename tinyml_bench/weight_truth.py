@@ -75,8 +75,11 @@ def broken(compression: Compression, structure: Structure) -> list[Loss]:
 
 
 def leftovers(compression: Compression, structure: Structure) -> Iterator[str]:
-    """Yield a sentence for each operator in which something of training was left, or not done."""
-    for operator in structure.operators:
+    """Yield a sentence for each operator in which something of training was left, or not done.
+
+    Those with the most work come first, as the first one is the layer that a failure names.
+    """
+    for operator in sorted(structure.operators, key=lambda one: -one.macs):
         if operator.pattern.is_wrapped:
             yield f"{operator} still has the wrapper of its training, expected it stripped"
         if operator.pattern.has_first_range and compression.quantized:
