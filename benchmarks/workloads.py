@@ -282,10 +282,13 @@ def skin_lesion_vgg16():
         complete=True,
     ),
     compression={
-        "pruned": FineTuning(epochs=2, learning_rate=5e-4, ramp=0.5, images=10000),
-        "pruned80": FineTuning(epochs=4, learning_rate=1e-3, ramp=0.5, images=12000, levels=31),
-        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=6000),
-        "qat": FineTuning(epochs=2, learning_rate=1e-4, images=6000),
+        # The base has ImageNet's statistics.
+        "pruned": FineTuning(epochs=2, learning_rate=5e-4, ramp=0.5, images=6000, keep_norm=True),
+        "pruned80": FineTuning(
+            epochs=4, learning_rate=1e-3, ramp=0.5, images=8000, keep_norm=True, levels=31
+        ),
+        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=6000, keep_norm=True),
+        "qat": FineTuning(epochs=2, learning_rate=1e-4, images=6000, keep_norm=True),
     },
 )
 def fashion_mnist_mobilenet():

@@ -81,6 +81,27 @@ def quantized(network, name="qat"):
     return compression.strip_quantization(train(wrapped), network)
 
 
+@pytest.mark.parametrize("name", ["pruned80", "clustered16", "qat"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_normalisations_can_be_kept_in_training(network, name, kept):
+    """Scale, offset and statistics, whatever wraps them; else all of them move."""
+    kind = Compression.parse(name)
+    before = {key: value for key, value in weights_of(network).items() if "_norm/" in key}
+    wrap, callbacks = {
+        "pruned80": (compression.wrap_pruning, compression.pruning_callbacks()),
+        "clustered16": (compression.wrap_clustering, ()),
+        "qat": (compression.wrap_quantization, ()),
+    }[name]
+    wrapped = wrap(network, kind)
+    if kept:
+        compression.freeze_norms(wrapped)
+    found = weights_of(train(wrapped, callbacks))
+    prefix = "quant_" if name == "qat" else ""
+    same = [np.array_equal(value, found[f"{prefix}{key}"]) for key, value in before.items()]
+    assert len(same) == 12
+    assert all(same) if kept else not any(same)
+
+
 def test_small_kernels_and_layers_named_stay_as_they_are(network):
     """The first kernel and the classifier have too few weights to be worth it."""
     assert set(compression.kernels(network)) == LARGE

@@ -69,6 +69,14 @@ def kernels(
     }
 
 
+def freeze_norms(model: Any) -> None:
+    """Keep the normalisations of a model, wrapped or not, as they are while it is trained."""
+    for layer in _layers(model):
+        inner = getattr(layer, "layer", layer)
+        if type(inner).__name__ == "BatchNormalization":
+            layer.trainable = inner.trainable = False  # a wrapper alone hides it
+
+
 # -- pruning ---------------------------------------------------------------------------------------
 
 

@@ -141,6 +141,8 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     train = train.drawn(step.training.images, step.training.seed)
     batches = steps_per_epoch(train, step.training)
     wrapped = wrap(job.kind, model, step, batches)
+    if step.tuning.keep_norm:
+        compression.freeze_norms(wrapped)
     callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
     title = step.name

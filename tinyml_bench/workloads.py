@@ -138,6 +138,9 @@ class FineTuning:
     images : int or None
         How many training images are used, drawn at random; ``None`` for as many as the workload's
         :class:`Training` takes. Large networks need few to get used to a compression.
+    keep_norm : bool
+        Normalisations stay as they are, statistics included: where those are of other images, as
+        ImageNet's of a base that was frozen, a batch of these images would be another network.
     skipped : tuple of str
         Layers that stay as they are, for networks with some that cannot be wrapped.
     """
@@ -148,6 +151,7 @@ class FineTuning:
     distillation: float = 0.5
     levels: int = 0
     images: int | None = None
+    keep_norm: bool = False
     skipped: tuple[str, ...] = ()
 
 
