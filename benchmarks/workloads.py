@@ -287,8 +287,8 @@ def skin_lesion_vgg16():
         "pruned80": FineTuning(
             epochs=4, learning_rate=1e-3, ramp=0.5, images=8000, keep_norm=True, levels=31
         ),
-        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=6000, keep_norm=True),
-        "qat": FineTuning(epochs=2, learning_rate=1e-4, images=6000, keep_norm=True),
+        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=4000, keep_norm=True),
+        "qat": FineTuning(epochs=2, learning_rate=1e-4, images=4000, keep_norm=True),
     },
 )
 def fashion_mnist_mobilenet():

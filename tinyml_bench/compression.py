@@ -70,11 +70,14 @@ def kernels(
 
 
 def freeze_norms(model: Any) -> None:
-    """Keep the normalisations of a model, wrapped or not, as they are while it is trained."""
+    """Keep the statistics of normalisations, wrapped or not, while the model is trained.
+
+    Where they are not wrapped for quantization, their scale and offset are kept as well.
+    """
     for layer in _layers(model):
         inner = getattr(layer, "layer", layer)
         if type(inner).__name__ == "BatchNormalization":
-            layer.trainable = inner.trainable = False  # a wrapper alone hides it
+            inner.trainable = False
 
 
 # -- pruning ---------------------------------------------------------------------------------------

@@ -139,8 +139,8 @@ class FineTuning:
         How many training images are used, drawn at random; ``None`` for as many as the workload's
         :class:`Training` takes. Large networks need few to get used to a compression.
     keep_norm : bool
-        Normalisations stay as they are, statistics included: where those are of other images, as
-        ImageNet's of a base that was frozen, a batch of these images would be another network.
+        Normalisations keep their statistics and compute with them: where those are of other
+        images, as ImageNet's of a base that was frozen, those of a batch give another network.
     skipped : tuple of str
         Layers that stay as they are, for networks with some that cannot be wrapped.
     """
