@@ -112,7 +112,7 @@ def pneumonia_custom1000():
             epochs=24, learning_rate=2e-3, ramp=0.25, distillation=1.0, levels=31
         ),
         "clustered": FineTuning(epochs=5, learning_rate=2e-4, distillation=1.0),
-        "qat": FineTuning(epochs=4, learning_rate=1e-4, distillation=1.0),
+        "qat": FineTuning(epochs=4, learning_rate=1e-4, distillation=1.0, calibrate=True),
     },
     input_size=224,
 )
@@ -288,7 +288,9 @@ def skin_lesion_vgg16():
             epochs=4, learning_rate=1e-3, ramp=0.5, images=8000, keep_norm=True, levels=31
         ),
         "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=4000, keep_norm=True),
-        "qat": FineTuning(epochs=2, learning_rate=1e-4, images=4000, keep_norm=True),
+        "qat": FineTuning(
+            epochs=2, learning_rate=1e-4, images=4000, keep_norm=True, calibrate=True
+        ),
     },
 )
 def fashion_mnist_mobilenet():

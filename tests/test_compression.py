@@ -234,6 +234,23 @@ def test_ranges_are_those_of_the_weights_that_are_left(network):
     assert np.all(found["quant_stage2_conv/kernel_min"] == -largest)
 
 
+def test_ranges_can_begin_with_those_of_a_batch(network):
+    """Those that the layer's output has in the float network; weights and statistics stay."""
+    import tf_keras
+
+    wrapped = compression.wrap_quantization(network)
+    before = weights_of(wrapped)
+    compression.calibrate_ranges(wrapped, IMAGES)
+    found = weights_of(wrapped)
+    inner = tf_keras.Model(network.input, network.get_layer("stage2_relu").output)
+    largest = inner(IMAGES, training=True).numpy().max()
+    assert found["quant_stage2_relu/output_max"] == pytest.approx(largest, rel=0.02)
+    changed = {name for name, value in found.items() if not np.array_equal(value, before[name])}
+    assert changed >= {f"quant_stage{number}_relu/output_max" for number in (1, 2, 3)}
+    assert found["quantize_layer/quantize_layer_max"] == IMAGES.max()
+    assert all(name.endswith(("_min", "_max")) and "kernel" not in name for name in changed)
+
+
 def test_ranges_of_activations_leave_their_start(network):
     """Training moves them; an untrained model has them where the library begins."""
     untrained = weights_of(compression.wrap_quantization(network))

@@ -26,6 +26,12 @@ SMALLEST: Final = 1024
 """Kernels of fewer weights are neither pruned nor clustered: they save no bytes worth having, and
 the first one of a network, which is mostly among them, costs most accuracy."""
 
+# The layer that the library puts before the first one.
+_FED: Final = "quantize_layer/"
+# Of the library's moving averages of ranges.
+_DECAY: Final = 0.999
+# Change of a range that is none any more; a float32 tells such an average to 0.001 or so.
+_SETTLED: Final = 0.02
 # Depthwise kernels are few weights, each of which counts; the library quantizes them only.
 _COMPRESSED: Final = ("Conv2D", "Dense")
 _IN_BLOCKS: Final = ("Dense",)
@@ -223,6 +229,42 @@ def wrap_quantization(
             return quantization.quantize_apply(annotated, _scheme(preserved, kept))
     except (ValueError, RuntimeError) as error:
         raise UsageError(_refusal(model, error)) from error
+
+
+def calibrate_ranges(model: Any, images: Any) -> None:
+    """Set the ranges of activations to those of some images; nothing else changes.
+
+    The library updates a range as a moving average, so that what a batch has follows from the range
+    before and after it. Each layer sees what the ranges of those before it leave, so it is done
+    again until nothing changes: as often as the network is deep at most.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        What :func:`wrap_quantization` gave.
+    images : tf.Tensor or ndarray, (n, height, width, channels) float32
+        Raw pixels, as it is trained with.
+    """
+    ranges = {name: one for name, one in variables_of(model) if _is_moving_range(name)}
+    # What it is fed has the range of all that it saw, and finds it by itself.
+    kept = [(name, one) for name, one in variables_of(model) if not name.startswith(_FED)]
+    others = [(one, one.numpy()) for name, one in kept if name not in ranges]
+    for _ in ranges:
+        before = {name: one.numpy() for name, one in ranges.items()}
+        model(images, training=True)
+        for name, one in ranges.items():
+            one.assign((one.numpy() - _DECAY * before[name]) / (1 - _DECAY))
+        for one, value in others:
+            one.assign(value)
+        pairs = ((one.numpy(), before[name]) for name, one in ranges.items())
+        if all(np.allclose(now, then, rtol=_SETTLED, atol=_SETTLED) for now, then in pairs):
+            break
+
+
+def _is_moving_range(name: str) -> bool:
+    """Whether a variable is a range of activations: a kernel's is that of its weights."""
+    own = name.endswith(("kernel_min", "kernel_max")) or name.startswith(_FED)
+    return name.endswith(("_min", "_max")) and not own
 
 
 def strip_quantization(trained: Any, network: Any, skipped: Collection[str] = ()) -> Any:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml_bench import checkpoints, compressed, compression
-from tinyml_bench.augmentation import steps_per_epoch
+from tinyml_bench.augmentation import batches, steps_per_epoch
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, Tuning, answers, fit
-from tinyml_bench.families import CLUSTERED, PRUNED, Compression
+from tinyml_bench.families import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.states import State
 from tinyml_bench.variables import variables_of, weights_of
 from tinyml_bench.workloads import FineTuning, Training, Workload
@@ -139,10 +139,12 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     """
     train, validation = job.splits["train"], job.splits["validation"]
     train = train.drawn(step.training.images, step.training.seed)
-    batches = steps_per_epoch(train, step.training)
-    wrapped = wrap(job.kind, model, step, batches)
+    wrapped = wrap(job.kind, model, step, steps_per_epoch(train, step.training))
     if step.tuning.keep_norm:
         compression.freeze_norms(wrapped)
+    if step.tuning.calibrate and step.name == QAT:
+        images, _ = next(iter(batches(train, step.training, wrapped.output_shape[-1])))
+        compression.calibrate_ranges(wrapped, images)
     callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
     title = step.name
@@ -162,11 +164,11 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     return strip(wrapped, job.workload.build(), step), best
 
 
-def wrap(kind: Compression, model: Any, step: Step, batches: int) -> Any:
+def wrap(kind: Compression, model: Any, step: Step, steps: int) -> Any:
     """Return `model` wrapped for a step whose epochs have so many batches."""
     skipped = step.tuning.skipped
     if step.name == PRUNED:
-        return compression.wrap_pruning(model, kind, step.ramp * batches, skipped)
+        return compression.wrap_pruning(model, kind, step.ramp * steps, skipped)
     if step.name == CLUSTERED:
         return compression.wrap_clustering(compression.level_channels(model), kind, skipped)
     return compression.wrap_quantization(model, kind, skipped)

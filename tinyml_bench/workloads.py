@@ -141,6 +141,9 @@ class FineTuning:
     keep_norm : bool
         Normalisations keep their statistics and compute with them: where those are of other
         images, as ImageNet's of a base that was frozen, those of a batch give another network.
+    calibrate : bool
+        Ranges of activations begin with those of a batch, and not at the library's -6 to 6,
+        which its moving averages need thousands of steps to leave; of training for int8 only.
     skipped : tuple of str
         Layers that stay as they are, for networks with some that cannot be wrapped.
     """
@@ -152,6 +155,7 @@ class FineTuning:
     levels: int = 0
     images: int | None = None
     keep_norm: bool = False
+    calibrate: bool = False
     skipped: tuple[str, ...] = ()
 
 
