@@ -129,6 +129,25 @@ def test_the_float_network_teaches():
     assert taught.numpy().tolist() == [[0.75, 0.25]]
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
+    stripes, monkeypatch, asked
+):
+    """Of training for int8: else a range begins at 6, and normalisations learn statistics."""
+    seen = []
+    monkeypatch.setattr(finetuning, "fit", lambda model, *_, **__: seen.append(model))
+    monkeypatch.setattr(finetuning, "strip", lambda *_: None)
+    tunings = {"qat": replace(SHORT["qat"], calibrate=asked, keep_norm=asked)}
+    made, kind = replace(stripes, compression=tunings), Compression.parse("qat")
+    (step,) = finetuning.steps_of(made, made.training, kind)
+    splits = {name: given.load(name) for name in ("train", "validation")}
+    finetuning.fit_step(finetuning.Job(made, kind, splits, None, None), build(), step)
+    found = weights_of(seen[0])
+    assert (found["quant_stage2_relu/output_max"] == 6) is not asked
+    (norm,) = (one for one in seen[0].layers if one.name == "quant_stage2_norm")
+    assert norm.layer.trainable is not asked
+
+
 def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(stripes, monkeypatch):
     """Its answers are what validation counts as right, and they are learnt as sure as they are."""
     seen = []
