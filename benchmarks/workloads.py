@@ -289,7 +289,12 @@ def skin_lesion_vgg16():
         ),
         "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=4000, keep_norm=True),
         "qat": FineTuning(
-            epochs=2, learning_rate=1e-4, images=4000, keep_norm=True, calibrate=True
+            epochs=2,
+            learning_rate=2e-5,
+            distillation=1.0,
+            images=6000,
+            keep_norm=True,
+            calibrate=True,
         ),
     },
 )

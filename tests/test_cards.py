@@ -126,5 +126,12 @@ def test_each_committed_checkpoint_is_the_one_of_its_card(path):
 
 
 def test_the_committed_checkpoints_are_small():
-    """All together take at most 40 MB, so that cloning the repository stays quick."""
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) <= 40_000_000
+    """All together take at most 40 MB, so that cloning the repository stays quick.
+
+    Those of large networks that somebody has compressed are not committed.
+    """
+    ignored = (FOLDER.parents[1] / ".gitignore").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in ignored if line.startswith("benchmarks/checkpoints/")]
+    large = {path for line in lines for path in FOLDER.glob(Path(line).name)}
+    assert all(path.stem.count("-") == 2 for path in large)
+    assert sum(path.stat().st_size for path in {*FOLDER.glob("*.npz")} - large) <= 40_000_000
