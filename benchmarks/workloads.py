@@ -282,12 +282,27 @@ def skin_lesion_vgg16():
         complete=True,
     ),
     compression={
-        # The base has ImageNet's statistics.
-        "pruned": FineTuning(epochs=2, learning_rate=5e-4, ramp=0.5, images=6000, keep_norm=True),
-        "pruned80": FineTuning(
-            epochs=4, learning_rate=1e-3, ramp=0.5, images=8000, keep_norm=True, levels=31
+        # The base has ImageNet's statistics. So few steps are spent best on answering alike.
+        "pruned": FineTuning(
+            epochs=2,
+            learning_rate=3e-4,
+            ramp=0.5,
+            distillation=1.0,
+            images=6000,
+            keep_norm=True,
         ),
-        "clustered": FineTuning(epochs=2, learning_rate=2e-4, images=4000, keep_norm=True),
+        "pruned80": FineTuning(
+            epochs=5,
+            learning_rate=5e-4,
+            ramp=0.4,
+            distillation=1.0,
+            images=10000,
+            keep_norm=True,
+            levels=31,
+        ),
+        "clustered": FineTuning(
+            epochs=2, learning_rate=2e-4, distillation=1.0, images=8000, keep_norm=True
+        ),
         "qat": FineTuning(
             epochs=2,
             learning_rate=2e-5,
