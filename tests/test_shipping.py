@@ -196,3 +196,9 @@ def test_functions_of_a_conftest_and_a_test_module_run_in_workers(pytester, prog
         command = [str(Path(sys.executable).parent / "pytest")]
     done = pytester.run(*command, "-p", "no:cacheprovider", f"--import-mode={mode}", "benchmarks")
     done.assert_outcomes(passed=1)
+
+
+def test_code_that_travels_by_value_keeps_its_file():
+    """So that a traceback in a worker shows the line."""
+    function = pickle.loads(dumps(lambda: None))  # noqa: S301 - made in this line
+    assert function.__code__.co_filename == __file__

@@ -48,7 +48,7 @@ def test_weights_that_are_as_claimed_pass(name: str) -> None:
     [
         ("pruned80", {"sparsity": 0.02}, SPARSITY, 0.799233),
         ("pruned50", {"sparsity": 0.49}, SPARSITY, 0.499233),
-        ("pruned2x4", {"sparsity": 0.49}, SPARSITY, 0.499233),
+        ("pruned2x4", {"sparsity": 0.49, "zeros_in_four": 1}, SPARSITY, 0.499233),
         ("pqat", {"sparsity": 0.0}, SPARSITY, 0.799233),
         ("clustered16", {"values": 17}, CLUSTERS, 16),
         ("cqat", {"values": MANY}, CLUSTERS, 16),
@@ -174,6 +174,18 @@ def test_a_range_of_six_is_no_fault_without_training_for_int8() -> None:
     """Calibration may find it."""
     ranged = file({"has_first_range": True})
     assert list(leftovers(Compression.parse("pruned80"), ranged)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "zeros", "share"),
+    [("pruned2x4", 2, 0.333), ("pruned2x4", 4, 0.333), ("pruned4x8", 4, 0.25)],
+)
+def test_a_pattern_that_holds_claims_no_share(name: str, zeros: int, share: float) -> None:
+    """Of six channels four are a group and two are none; of three all are none."""
+    compression = Compression.parse(name)
+    first = file({"sparsity": share, "zeros_in_four": zeros})
+    assert broken(compression, first) == []
+    assert list(leftovers(compression, first)) == []
 
 
 def test_of_longer_patterns_the_share_is_claimed() -> None:

@@ -9,11 +9,12 @@ import pickle
 import sys
 import sysconfig
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_NO_FILE = "<dynamic-code>"
 _INSTALLED = {"site-packages", "dist-packages"}
 _STANDARD_LIBRARY = os.path.realpath(sysconfig.get_path("stdlib"))
 
@@ -65,11 +66,19 @@ def _pickler_class() -> Any:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle ships no types
         def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, CodeType):
+                make, parts = self.dispatch_table[CodeType](obj)
+                return make, _with_file(parts, obj.co_filename)
             if isinstance(obj, (FunctionType, ModuleType, type)):
                 ship_by_value(obj)
             return super().reducer_override(obj)
 
     return Pickler
+
+
+def _with_file(parts: tuple[Any, ...], file: str) -> tuple[Any, ...]:
+    """Put the file back that cloudpickle leaves out of code from 3.1.3 on: a traceback shows it."""
+    return tuple(file if part == _NO_FILE else part for part in parts)
 
 
 def _module_of(thing: object) -> ModuleType | None:

@@ -116,7 +116,7 @@ def _is_claimed(compression: Compression, operator: Operator) -> bool:
 
 def _broken(compression: Compression, operator: Operator) -> Iterator[Loss]:
     share = compression.sparsity
-    if compression.pattern is not None:
+    if compression.pattern is not None and not _holds(operator, compression.pattern):
         share = compression.pattern[0] / compression.pattern[1]
     if share is not None:
         # How many weights stay is rounded to a whole number.
@@ -125,6 +125,16 @@ def _broken(compression: Compression, operator: Operator) -> Iterator[Loss]:
             yield Loss(SPARSITY, operator, None, operator.pattern.sparsity, limit)
     if compression.clusters is not None and operator.pattern.values > compression.clusters:
         yield Loss(CLUSTERS, operator, None, operator.pattern.values, compression.clusters)
+
+
+def _holds(operator: Operator, pattern: tuple[int, int]) -> bool:
+    """Whether a pattern is there group by group, whatever share of the weights that makes.
+
+    What is left of a row is no group: of three input channels there is none at all.
+    """
+    zeros, among = pattern
+    found = operator.pattern.zeros_in_four
+    return found == GROUP or (among == GROUP and found >= zeros)
 
 
 def _irregular(compression: Compression, operator: Operator) -> Iterator[str]:
