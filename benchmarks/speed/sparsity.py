@@ -84,7 +84,6 @@ PATTERNS = (
     Pattern(0.9),
     Pattern(0.5, of_four=2),
     Pattern(0.8, 1, 4),
-    Pattern(0.9, 1, 4),
     Pattern(0.8, 1, 16),
     Pattern(0.8, 4, 4),
 )
