@@ -1,7 +1,8 @@
 """Lets tox find every Python that pyenv has: its shims run only those that are named.
 
-tox imports this file by itself. Without pyenv, or where PYENV_VERSION names several, it does nothing.
-One alone may be pyenv's own doing: its shim names what it runs. The others are added behind it.
+tox imports this file by itself. Without pyenv, or where PYENV_VERSION names several, it does
+nothing. One alone may be pyenv's own doing: its shim names what it runs. The others are added
+behind it.
 """
 
 from __future__ import annotations
