@@ -32,14 +32,33 @@ ASKED_FOR = {
     "weights": ["channel zeroed", "sign flipped", "quantized twice", "per tensor"],
     "labels": ["shifted", "two labels swapped", "two classes swapped"],
     "graph": ["float island", "sold as", "output order"],
+    "compression": [
+        "stripping",
+        "mask",
+        "clusters lost",
+        "zeros lost",
+        "ranges frozen",
+        "encoding lost",
+        "another compression",
+        "other weights",
+        "zeros spread",
+    ],
     "size": ["+3 %", "metadata", "training slots"],
     "speed": ["5 % slower", "20 % slower", "slow operator", "reference kernels"],
     "memory": ["doubled"],
     "process": ["abort", "segfault", "hang", "out of memory", "exit 0"],
     "files": ["truncated", "bit flipped", "magic"],
-    "baselines": ["stale", "another dataset", "merge", "hand-edited", "missing key", "newer"],
+    "baselines": [
+        "stale",
+        "another dataset",
+        "merge",
+        "hand-edited",
+        "missing key",
+        "newer",
+        "overlay",
+    ],
     "run": ["nothing selected", "data missing", "duplicate case"],
-    "nothing": ["same measurement", "twice", "against itself"],
+    "nothing": ["same measurement", "twice", "against itself", "compressed"],
 }
 
 
@@ -93,6 +112,9 @@ def test_every_family_is_asked_for_above(family):
         ("activation_bytes", "activation memory doubled"),
         ("accuracy", "stale baseline"),
         ("baselines", "merge conflict"),
+        ("weight_sparsity", "zeros lost in QAT"),
+        ("weight_clusters", "clusters lost in QAT"),
+        ("checkpoint", "checkpoint of another compression"),
     ],
 )
 def test_a_disabled_gate_is_noticed(gate, name, stage):

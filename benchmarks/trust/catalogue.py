@@ -21,6 +21,7 @@ FAMILIES = (
     "weights",
     "labels",
     "graph",
+    "compression",
     "size",
     "speed",
     "memory",

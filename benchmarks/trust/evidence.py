@@ -23,13 +23,17 @@ _GATES = (
 )  # fmt: skip
 _TIMING = ("ab", "bootstrap", "latency", "timing")
 SOURCES = {
-    "catalogue": (*_GATES, *_TIMING, "calibration", "measure", "process", "structure", "tasks"),
+    "catalogue": (
+        *_GATES, *_TIMING, "calibration", "compressed", "compression", "families", "measure",
+        "overlay_gate", "patterns", "process", "stored_patterns", "structure", "tasks",
+        "weight_truth",
+    ),
     "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),
     "accuracy_power": _GATES,
     "ab_power": _TIMING,
     "instructions": ("instructions",),
     "judging": _GATES,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

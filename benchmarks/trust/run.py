@@ -25,7 +25,8 @@ from trust.catalogue import FAULTS, Fault, Outcome
 
 STAGES = (
     "`fashion_mnist-custom` with its 10,000 test images, and `paint-net`, a small network for "
-    "made images of coloured shapes, 4,000 of them; faults of colour on the latter only"
+    "made images of coloured shapes, 4,000 of them; faults of colour on the latter only, faults of "
+    "compression in what each of both was compressed to while it was trained further"
 )
 # What is timed comes out by chance as well, so it is planted more often.
 TIMED_REPEATS = 3

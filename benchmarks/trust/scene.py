@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench import baselines, gates
+from tinyml_bench import baselines, gates, overlay_gate
+from tinyml_bench.baselines.overlays import Overlay
 from tinyml_bench.cache import Cache
 from tinyml_bench.conversion import convert
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.isolation import IsolatedExecutor
 from tinyml_bench.measure import Workbench
+from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement
 from tinyml_bench.variants import REFERENCE, VARIANTS
@@ -113,6 +115,11 @@ class Stage:
         content = self.healthy(variant).content
         return self.convert(Edited(change, content), variant)
 
+    def sell(self, variant: str, *, claimed: str) -> list[Answer]:
+        """Judge the healthy file of `variant` as if it were that of `claimed`."""
+        measured, claim = self.healthy(variant).measurement, VARIANTS[claimed].claims
+        return self.judge(replace(measured, case=self.case(claimed), claim=claim))
+
     def relabel(
         self, change: Callable[[Split], Split], splits: tuple[str, ...] = ("test",)
     ) -> list[Answer]:
@@ -132,21 +139,24 @@ class Stage:
         measurement: Measurement,
         baseline: Baseline | None = None,
         reference: Measurement | None = None,
+        overlays: Iterable[Overlay] = (),
     ) -> list[Answer]:
         """Judge all metrics but the disabled ones; return what is not in order."""
-        return judged(self.findings(measurement, baseline, reference))
+        return judged(self.findings(measurement, baseline, reference, overlays))
 
     def findings(
         self,
         measurement: Measurement,
         baseline: Baseline | None = None,
         reference: Measurement | None = None,
+        overlays: Iterable[Overlay] = (),
     ) -> Iterable[Finding]:
         """Judge all metrics but the disabled ones."""
         tf = self.healthy(REFERENCE)
-        return gates.judge(
+        baseline = baseline or self.healthy(measurement.case.variant).baseline
+        return overlay_gate.judge(
             measurement,
-            baseline or self.healthy(measurement.case.variant).baseline,
+            Expected(baseline, tuple(overlays)),
             self.policy,
             [name for name in gates.GATED if name not in self.disabled],
             gates.Reference(tf.baseline, reference or tf.measurement),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trust.planted import (
     baselines,
     calibration,
+    compression,
     files,
     graph,
     labels,
@@ -20,6 +21,7 @@ from trust.planted import (
 __all__ = [
     "baselines",
     "calibration",
+    "compression",
     "files",
     "graph",
     "labels",

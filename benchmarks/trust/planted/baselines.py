@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench import baselines, gates
+from tinyml_bench.baselines import overlays
 from tinyml_bench.predictions import pack
 from tinyml_bench.records import Measurement
 from trust.catalogue import Answer, judged, plant, refused
-from trust.scene import Stage
+from trust.scene import Edited, Stage
 
 FAMILY = "baselines"
 
@@ -192,6 +193,44 @@ def too_few(stage: Stage) -> list[Answer]:
     worse = replace(few, predicted=predicted)
     facts = {**healthy.measurement.facts, "accuracy": worse.accuracy}
     return stage.judge(replace(healthy.measurement, predictions=worse, facts=facts))
+
+
+@plant("needless overlay", FAMILY, gate="size_bytes", verdict="unused",
+       words="size_bytes: .*overlays.toml.* no longer applies, .*, remove me")  # fmt: skip
+def needless(stage: Stage) -> list[Answer]:
+    """An overlay expects a file 5 % larger, and the file is as the baseline has it."""
+    return _overlaid(stage, stage.healthy().measurement, ">=2")
+
+
+@plant("overlay of another version", FAMILY, gate="size_bytes",
+       words=r"size_bytes: \d+ -> \d+, limit \d+")  # fmt: skip
+def other_version(stage: Stage) -> list[Answer]:
+    """The file is 5 % larger, which an overlay expects of versions of TensorFlow before 2 only."""
+    return _overlaid(stage, stage.measure(Edited(_larger, stage.healthy().content)), "<2")
+
+
+_OVERLAY = """[[overlay]]
+variants = ["int8"]
+tensorflow = "{versions}"
+metric = "size_bytes"
+value = {value}
+reason = "its converter stores more"
+link = "https://example.org/1"
+"""
+
+
+def _overlaid(stage: Stage, measurement: Measurement, versions: str) -> list[Answer]:
+    """Judge with an overlay in its file that expects 5 % more bytes under `versions`."""
+    folder = stage.scratch()
+    path = overlays.path_of(folder, str(stage.workload))
+    value = len(_larger(stage.healthy().content))
+    path.parent.mkdir()
+    path.write_text(_OVERLAY.format(versions=versions, value=value), encoding="utf-8")
+    return stage.judge(measurement, overlays=overlays.holding(folder, measurement, ["int8"]))
+
+
+def _larger(content: bytes) -> bytes:
+    return content + bytes(len(content) * 5 // 100)
 
 
 def _stored_elsewhere(stage: Stage, **fields: Any) -> list[Answer]:

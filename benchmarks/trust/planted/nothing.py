@@ -6,6 +6,16 @@ from trust.catalogue import PASSED, Answer, plant
 from trust.scene import Stage, int8
 
 FAMILY = "nothing"
+COMPRESSED = (
+    "pruned50_float32",
+    "pruned80_float32",
+    "pruned80_experimental_sparsity",
+    "pruned2x4_float32",
+    "clustered16_float32",
+    "qat_int8",
+    "pqat_int8",
+    "cqat_int8",
+)
 
 
 @plant("the same measurement", FAMILY, gate="", verdict=PASSED)
@@ -18,6 +28,14 @@ def same(stage: Stage) -> list[Answer]:
 def twice(stage: Stage) -> list[Answer]:
     """The same variant is converted and evaluated a second time, in whichever worker is free."""
     return stage.convert(int8)
+
+
+@plant("compressed as claimed", FAMILY, gate="", verdict=PASSED)
+def compressed(stage: Stage) -> list[Answer]:
+    """Each compressed network is converted, and judged by its claim and against itself."""
+    return [
+        answer for name in COMPRESSED for answer in stage.judge(stage.healthy(name).measurement)
+    ]
 
 
 @plant("file written anew", FAMILY, gate="", verdict=PASSED)
