@@ -1,5 +1,6 @@
 """The suite's own workloads, registered as a user registers theirs."""
 
+from functools import partial
 from pathlib import Path
 
 from tinyml_bench import FineTuning, Training, models, workload
@@ -9,6 +10,11 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 # A compressed network needs a training of its own, so that only these workloads have any.
 COMPRESSED = (*PLAIN, *FAMILIES)
+
+# Learns from the float network's answers alone, and is chosen by how often it answers alike.
+ALIKE = partial(FineTuning, distillation=1.0)
+# So does a network whose base has ImageNet's statistics.
+ALIKE_ON_BASE = partial(ALIKE, keep_norm=True)
 
 
 @workload(
@@ -46,12 +52,10 @@ def fashion_mnist_custom():
     compression={
         # Its validation split is of the distribution of train, the test split is not: what is
         # learnt from labels here need not hold there, and what the float network answers does.
-        "pruned": FineTuning(epochs=16, learning_rate=1e-3, ramp=0.4, distillation=1.0),
-        "pruned80": FineTuning(
-            epochs=24, learning_rate=2e-3, ramp=0.4, distillation=1.0, levels=31
-        ),
-        "clustered": FineTuning(epochs=6, learning_rate=2e-4, distillation=1.0),
-        "qat": FineTuning(epochs=6, learning_rate=1e-4, distillation=1.0),
+        "pruned": ALIKE(epochs=16, learning_rate=1e-3, ramp=0.4),
+        "pruned80": ALIKE(epochs=24, learning_rate=2e-3, ramp=0.4, levels=31),
+        "clustered": ALIKE(epochs=6, learning_rate=2e-4),
+        "qat": ALIKE(epochs=6, learning_rate=1e-4),
     },
     input_size=150,
 )
@@ -107,12 +111,10 @@ def pneumonia_custom1000():
     ),
     compression={
         # Of so few images the float network's own answer tells more than the labels do.
-        "pruned": FineTuning(epochs=10, learning_rate=1e-3, ramp=0.4, distillation=1.0),
-        "pruned80": FineTuning(
-            epochs=24, learning_rate=2e-3, ramp=0.25, distillation=1.0, levels=31
-        ),
-        "clustered": FineTuning(epochs=5, learning_rate=2e-4, distillation=1.0),
-        "qat": FineTuning(epochs=4, learning_rate=1e-4, distillation=1.0, calibrate=True),
+        "pruned": ALIKE(epochs=10, learning_rate=1e-3, ramp=0.4),
+        "pruned80": ALIKE(epochs=24, learning_rate=2e-3, ramp=0.25, levels=31),
+        "clustered": ALIKE(epochs=5, learning_rate=2e-4),
+        "qat": ALIKE(epochs=4, learning_rate=1e-4, calibrate=True),
     },
     input_size=224,
 )
@@ -282,35 +284,11 @@ def skin_lesion_vgg16():
         complete=True,
     ),
     compression={
-        # The base has ImageNet's statistics. So few steps are spent best on answering alike.
-        "pruned": FineTuning(
-            epochs=2,
-            learning_rate=3e-4,
-            ramp=0.5,
-            distillation=1.0,
-            images=6000,
-            keep_norm=True,
-        ),
-        "pruned80": FineTuning(
-            epochs=5,
-            learning_rate=5e-4,
-            ramp=0.4,
-            distillation=1.0,
-            images=10000,
-            keep_norm=True,
-            levels=31,
-        ),
-        "clustered": FineTuning(
-            epochs=2, learning_rate=2e-4, distillation=1.0, images=8000, keep_norm=True
-        ),
-        "qat": FineTuning(
-            epochs=2,
-            learning_rate=2e-5,
-            distillation=1.0,
-            images=6000,
-            keep_norm=True,
-            calibrate=True,
-        ),
+        # So few steps are spent best on answering alike.
+        "pruned": ALIKE_ON_BASE(epochs=2, learning_rate=3e-4, ramp=0.5, images=6000),
+        "pruned80": ALIKE_ON_BASE(epochs=5, learning_rate=5e-4, ramp=0.4, images=10000, levels=31),
+        "clustered": ALIKE_ON_BASE(epochs=2, learning_rate=2e-4, images=8000),
+        "qat": ALIKE_ON_BASE(epochs=2, learning_rate=2e-5, images=6000, calibrate=True),
     },
 )
 def fashion_mnist_mobilenet():
