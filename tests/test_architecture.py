@@ -106,6 +106,7 @@ COLUMNS = {
         "networks",
         "packing",
         "process",
+        "qat",
         "quantizers",
         "provided",
         "runtimes",

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import checkpoints, compressed, compression, files
+from tinyml_bench import checkpoints, compressed, files, qat
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.families import Compression
 from tinyml_bench.models import Stage, make_custom
@@ -50,7 +50,7 @@ def compressed_network(kind):
     kernel.assign(value)
     if not kind.quantized:
         return model
-    return compression.strip_quantization(compression.wrap_quantization(model), model)
+    return qat.strip(qat.wrap(model), model)
 
 
 def write(workload, kind, model):
@@ -96,6 +96,23 @@ def test_what_was_stored_is_stored_again_the_same(workload):
         again = checkpoints.read(compressed.path_of(workload, kind))
         for key, value in first.items():
             assert np.allclose(value, again[key], rtol=1e-6), (name, key)
+
+
+def test_a_depthwise_kernel_trained_for_int8_is_stored_as_it_is(workload):
+    """Its one range is of all channels: rounded with a scale each first, it would be twice."""
+    from tf_keras import Sequential, layers
+
+    def small():
+        kernel = layers.DepthwiseConv2D(3, depthwise_initializer="random_normal", name="dw")
+        return Sequential([layers.Input((8, 8, 4)), kernel])
+
+    model = small()
+    kind = Compression.parse("qat")
+    trained = qat.strip(qat.wrap(model), model)
+    write(replace(workload, build=small), kind, trained)
+    loaded = compressed.load_model(replace(workload, build=small), kind)
+    (found, expected) = (weights_of(one)["quant_dw/depthwise_kernel"] for one in (loaded, trained))
+    assert np.array_equal(found, expected)
 
 
 def test_files_are_small(workload):

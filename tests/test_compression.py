@@ -7,12 +7,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import compression, conversion
+from tinyml_bench import compression, qat
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import Compression
 from tinyml_bench.models import Stage, make_custom
-from tinyml_bench.variables import weights_of
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.variables import variables_of, weights_of
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
@@ -46,7 +45,27 @@ def seeded(model):
 
 def variable(model, name):
     """Return a variable by its key."""
-    return dict(compression.variables_of(model))[name]
+    return dict(variables_of(model))[name]
+
+
+DEPTHWISE_KERNEL = "dw/depthwise_kernel"
+
+
+def depthwise(*, scale=True):
+    """Return a network with a depthwise convolution that a normalisation follows."""
+    from tf_keras import Sequential, layers
+
+    return seeded(
+        Sequential(
+            [
+                layers.Input((8, 8, 1)),
+                layers.Rescaling(1 / 255),
+                layers.Conv2D(4, 1, name="conv"),
+                layers.DepthwiseConv2D(3, name="dw"),
+                layers.BatchNormalization(scale=scale, name="norm"),
+            ]
+        )
+    )
 
 
 def train(model, callbacks=(), epochs=2):
@@ -75,12 +94,6 @@ def clustered(network, name="clustered16"):
     )
 
 
-def quantized(network, name="qat"):
-    """Return the network trained quantization-aware in few steps, stripped."""
-    wrapped = compression.wrap_quantization(network, Compression.parse(name))
-    return compression.strip_quantization(train(wrapped), network)
-
-
 @pytest.mark.parametrize("name", ["pruned80", "clustered16", "qat"])
 @pytest.mark.parametrize("kept", [False, True])
 def test_normalisations_can_be_kept_in_training(network, name, kept):
@@ -90,7 +103,7 @@ def test_normalisations_can_be_kept_in_training(network, name, kept):
     wrap, callbacks = {
         "pruned80": (compression.wrap_pruning, compression.pruning_callbacks()),
         "clustered16": (compression.wrap_clustering, ()),
-        "qat": (compression.wrap_quantization, ()),
+        "qat": (qat.wrap, ()),
     }[name]
     wrapped = wrap(network, kind)
     if kept:
@@ -188,86 +201,33 @@ def test_levelled_channels_answer_as_before(network):
     levelled = compression.level_channels(network)
     for kernel in kernels(levelled).values():
         assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(1)
-    assert np.abs(levelled(IMAGES).numpy() - before).max() < 0.01
+    assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-5)
 
 
-def test_pruning_survives_training_for_int8_beside_kernels_without_zeros(network):
-    """The zeros are the same ones: the library's own scheme forgets them after the first kernel."""
-    before = pruned(network)
-    zeros = {name: kernel == 0 for name, kernel in kernels(before).items()}
-    found = quantized(before, "pqat")
-    for name, kernel in kernels(found, "quant_").items():
-        assert np.all(kernel[zeros[name]] == 0)
+@pytest.mark.parametrize("loud", [1.0, 30.0])
+def test_a_silent_channel_stays_silent_when_it_is_levelled(loud):
+    """Of a normalisation whose epsilon is larger than the variance, as ImageNet's networks have."""
+    network, kernel = depthwise(), DEPTHWISE_KERNEL
+    value = weights_of(network)[kernel]
+    value[:, :, 0] *= 1e-4 / np.abs(value[:, :, 0]).max()
+    value[:, :, 1] *= loud
+    variable(network, kernel).assign(value)
+    variable(network, "norm/moving_variance").assign([0.0, 2.0, 0.5, 1.0])
+    before = network(IMAGES).numpy()
+    levelled = compression.level_channels(network, (compression.DEPTHWISE,))
+    found = np.abs(weights_of(levelled)[kernel]).max(axis=(0, 1)).ravel()
+    assert found == pytest.approx(1)
+    assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-4)
+    other = "conv/kernel"
+    assert np.array_equal(weights_of(levelled)[other], weights_of(depthwise())[other])
 
 
-def test_clusters_survive_training_for_int8_as_those_of_the_whole_kernel(network):
-    """The library's own scheme gives each channel its own, and the file the more of them."""
-    found = quantized(clustered(network), "cqat")
-    for kernel in kernels(found, "quant_").values():
-        assert len(np.unique(kernel)) <= 16
-
-
-def test_zeros_and_clusters_survive_training_for_int8_together(network):
-    """Both, in every kernel."""
-    before = clustered(pruned(network), "pcqat")
-    found = quantized(before, "pcqat")
-    for name, kernel in kernels(found, "quant_").items():
-        assert np.mean(kernel == 0) >= np.mean(kernels(before)[name] == 0)
-        assert len(np.unique(kernel)) <= 16
-
-
-def test_training_for_int8_without_keeping_loses_zeros_and_clusters(network):
-    """So that the gates of structure can be shown a fault."""
-    before = clustered(pruned(network), "pcqat")
-    had = {name: np.mean(kernel == 0) for name, kernel in kernels(before).items()}
-    lost = quantized(before, "qat")
-    for name, kernel in kernels(lost, "quant_").items():
-        assert np.mean(kernel == 0) < had[name] - 0.005
-        assert len(np.unique(kernel)) > 16
-
-
-def test_ranges_are_those_of_the_weights_that_are_left(network):
-    """So that the file's weights are the network's, rounded once."""
-    found = weights_of(quantized(network))
-    kernel, largest = found["quant_stage2_conv/kernel"], found["quant_stage2_conv/kernel_max"]
-    assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(largest)
-    assert np.all(found["quant_stage2_conv/kernel_min"] == -largest)
-
-
-def test_ranges_can_begin_with_those_of_a_batch(network):
-    """Those that the layer's output has in the float network; weights and statistics stay."""
-    import tf_keras
-
-    wrapped = compression.wrap_quantization(network)
-    before = weights_of(wrapped)
-    compression.calibrate_ranges(wrapped, IMAGES)
-    found = weights_of(wrapped)
-    inner = tf_keras.Model(network.input, network.get_layer("stage2_relu").output)
-    largest = inner(IMAGES, training=True).numpy().max()
-    assert found["quant_stage2_relu/output_max"] == pytest.approx(largest, rel=0.02)
-    changed = {name for name, value in found.items() if not np.array_equal(value, before[name])}
-    assert changed >= {f"quant_stage{number}_relu/output_max" for number in (1, 2, 3)}
-    assert found["quantize_layer/quantize_layer_max"] == IMAGES.max()
-    assert all(name.endswith(("_min", "_max")) and "kernel" not in name for name in changed)
-
-
-def test_ranges_of_activations_leave_their_start(network):
-    """Training moves them; an untrained model has them where the library begins."""
-    untrained = weights_of(compression.wrap_quantization(network))
-    trained = weights_of(quantized(network))
-    assert untrained["quant_stage2_relu/output_max"] == pytest.approx(6)
-    assert trained["quant_stage2_relu/output_max"] != pytest.approx(6)
-
-
-def test_what_was_trained_for_int8_converts_to_int8_alone(network):
-    """Scaling of pixels included, which the library has no scheme for; with no samples."""
-    from tinyml_bench import structure, truth
-    from tinyml_bench.flatfile import read_model
-
-    recipe = VARIANTS["qat_int8"]
-    content = conversion.convert(recipe, quantized(network), IMAGES[:0])
-    assert not recipe.calibrated
-    assert truth.lies("int8", structure.read(read_model(content, "net"))) == []
+def test_what_no_scale_follows_is_not_levelled():
+    """There is nothing that could take the factor back."""
+    network = depthwise(scale=False)
+    before = weights_of(network)
+    after = weights_of(compression.level_channels(network, (compression.DEPTHWISE,)))
+    assert all(np.array_equal(after[name], value) for name, value in before.items())
 
 
 def make_odd(kind):
@@ -283,14 +243,6 @@ def make_odd(kind):
     x = layers.Conv2D(16, 3, name="second")(x)
     x = layers.Dense(2, name="last")(layers.GlobalAveragePooling2D()(x))
     return Model(pixels, x, name="odd")
-
-
-def test_a_layer_that_cannot_be_quantized_is_named_with_the_way_out():
-    """And the way out is one."""
-    with pytest.raises(UsageError, match=r"layer 'odd_one' \(LayerNormalization\).*skipped=\('odd"):
-        compression.wrap_quantization(make_odd("norm"))
-    wrapped = compression.wrap_quantization(make_odd("norm"), None, ["odd_one"])
-    assert {layer.name for layer in wrapped.layers} >= {"odd_one", "quant_second"}
 
 
 def test_kernels_of_nested_models_are_pruned_too():
@@ -327,6 +279,6 @@ def test_networks_that_cannot_be_cloned_are_refused():
 
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(UsageError, match=r"takes models of tf_keras"):
-        compression.wrap_quantization(other)
+        qat.wrap(other)
     with pytest.raises(UsageError, match=r"is a subclass of Model"):
-        compression.wrap_quantization(Own())
+        qat.wrap(Own())

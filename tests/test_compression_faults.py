@@ -147,11 +147,11 @@ def test_the_mask_dropped_before_conversion(against: bool) -> None:
 
 def test_clusters_lost_in_training_for_int8() -> None:
     """Nobody said that they are to be kept."""
-    from tinyml_bench import compression
+    from tinyml_bench import qat
 
     start = network(clustered())
-    model = trained(compression.wrap_quantization(start))
-    now = converted("cqat_int8", compression.strip_quantization(model, network()))
+    model = trained(qat.wrap(start))
+    now = converted("cqat_int8", qat.strip(model, network()))
     (line,) = failures("cqat_int8", now, good("clustered16_int8"))
     assert re.fullmatch(
         r"tiny-cnn-cqat_int8 weight_clusters: 16 -> \d\d, limit 16 \(it is not cqat_int8.*\); "
@@ -162,10 +162,10 @@ def test_clusters_lost_in_training_for_int8() -> None:
 
 def test_ranges_frozen_where_training_begins() -> None:
     """Of the network that was wrapped, and never run in training."""
-    from tinyml_bench import compression
+    from tinyml_bench import qat
 
     start = network(normal())
-    bare = compression.strip_quantization(compression.wrap_quantization(start), start)
+    bare = qat.strip(qat.wrap(start), start)
     (line, *_) = failures("qat_int8", converted("qat_int8", bare))
     assert line.startswith("tiny-cnn-qat_int8 structure: regressed, it is not qat_int8: operator ")
     assert "CONV_2D (small/quant_only_" in line

@@ -31,6 +31,9 @@ SHORT = {
 }
 
 
+BOTH = ("Conv2D", "DepthwiseConv2D")
+
+
 def build():
     """Return a network with one kernel large enough to be compressed."""
     return make_custom((8, 8, 1), 2, stages=(Stage(8, pool=2), Stage(16)))
@@ -146,6 +149,28 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
     assert (found["quant_stage2_relu/output_max"] == 6) is not asked
     (norm,) = (one for one in seen[0].layers if one.name == "quant_stage2_norm")
     assert norm.layer.trainable is not asked
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "levelled"),
+    [
+        ("pruned80", False, [()]),
+        ("pruned80", True, [BOTH]),
+        ("clustered16", False, [("Conv2D",)]),
+        ("clustered16", True, [BOTH]),
+        ("qat", False, [("DepthwiseConv2D",)]),
+        ("qat", True, [BOTH]),
+        ("pqat", True, [BOTH]),
+        ("cqat", True, [("DepthwiseConv2D",)]),
+        ("pcqat", True, [BOTH, ("DepthwiseConv2D",)]),
+    ],
+)
+def test_channels_are_levelled_but_for_clusters_that_are_there(stripes, name, kept, levelled):
+    """A factor a channel would make as many clusters of each as there are channels."""
+    tunings = {step: replace(tuning, keep_norm=kept) for step, tuning in SHORT.items()}
+    made, kind = replace(stripes, compression=tunings), Compression.parse(name)
+    steps = finetuning.steps_of(made, made.training, kind)
+    assert [finetuning._levelled(kind, step) for step in steps] == levelled
 
 
 def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(stripes, monkeypatch):

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import checkpoints, compression, packing
+from tinyml_bench import checkpoints, compression, packing, qat
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
 from tinyml_bench.families import PRUNED, QAT, Compression
 from tinyml_bench.variables import Weights, weights_of
 from tinyml_bench.workloads import Workload
 
 _TAG = "compression/"
+_DEPTHWISE = "/depthwise_kernel"
 
 
 def path_of(workload: Workload, kind: Compression) -> Path:
@@ -108,7 +109,7 @@ def load_model(workload: Workload, kind: Compression) -> Any:
     model = workload.build()
     if kind.quantized:
         skipped = workload.fine_tuning(kind, QAT).skipped
-        model = compression.wrap_quantization(model, None, skipped)
+        model = qat.wrap(model, None, skipped)
     restore(model, stored, path)
     return model
 
@@ -117,7 +118,8 @@ def store(workload: Workload, kind: Compression, model: Any) -> Weights:
     """Return the arrays of a compressed network's file, its weights rounded as they are stored.
 
     Zeros stay zeros in all of them. Clusters are kept as a table, what was trained for int8 in
-    int8, and other weights as the workload's own, or in float16.
+    int8, and other weights as the workload's own, or in float16. A depthwise kernel that was
+    trained for int8 stays as it is: the library gives it one range, and not one a channel.
     """
     training = workload.training
     storage = "int8" if training is not None and training.storage == "int8" else "float16"
@@ -128,8 +130,10 @@ def store(workload: Workload, kind: Compression, model: Any) -> Weights:
     made_of = checkpoints.sha256(own_checkpoint(workload, kind))
     digest = np.frombuffer(bytes.fromhex(made_of), np.uint8)
     weights = weights_of(model)
-    packed = packing.pack(weights, storage) | _rounded(workload, kind, model)
-    return {f"{_TAG}{kind}": digest, **packed}
+    exact = {n: one for n, one in weights.items() if kind.quantized and n.endswith(_DEPTHWISE)}
+    others = {name: one for name, one in weights.items() if name not in exact}
+    packed = packing.pack(others, storage) | _rounded(workload, kind, model)
+    return {f"{_TAG}{kind}": digest, **exact, **packed}
 
 
 def _rounded(workload: Workload, kind: Compression, model: Any) -> Weights:

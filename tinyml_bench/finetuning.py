@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, compressed, compression
+from tinyml_bench import checkpoints, compressed, compression, qat
 from tinyml_bench.augmentation import batches, steps_per_epoch
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, Tuning, answers, fit
@@ -144,7 +144,7 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
         compression.freeze_norms(wrapped)
     if step.tuning.calibrate and step.name == QAT:
         images, _ = next(iter(batches(train, step.training, wrapped.output_shape[-1])))
-        compression.calibrate_ranges(wrapped, images)
+        qat.calibrate_ranges(wrapped, images)
     callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
     title = step.name
@@ -165,13 +165,27 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
 
 
 def wrap(kind: Compression, model: Any, step: Step, steps: int) -> Any:
-    """Return `model` wrapped for a step whose epochs have so many batches."""
+    """Return `model`, whose weights are changed, wrapped for a step of so many batches an epoch."""
     skipped = step.tuning.skipped
+    compression.level_channels(model, _levelled(kind, step))
     if step.name == PRUNED:
         return compression.wrap_pruning(model, kind, step.ramp * steps, skipped)
     if step.name == CLUSTERED:
-        return compression.wrap_clustering(compression.level_channels(model), kind, skipped)
-    return compression.wrap_quantization(model, kind, skipped)
+        return compression.wrap_clustering(model, kind, skipped)
+    return qat.wrap(model, kind, skipped)
+
+
+def _levelled(kind: Compression, step: Step) -> tuple[str, ...]:
+    """Return the classes of layers whose channels are levelled before a step.
+
+    The values that a kernel shares then fit all of its channels, and so does the one range that the
+    library gives a depthwise kernel. Where statistics are kept, a channel of weights near zero, of
+    which ImageNet's networks have some, would be trained out of all proportion otherwise.
+    """
+    has_clusters = kind.clusters is not None and step.name == QAT
+    if step.tuning.keep_norm and not has_clusters:
+        return compression.CONVOLUTION, compression.DEPTHWISE
+    return {CLUSTERED: (compression.CONVOLUTION,), QAT: (compression.DEPTHWISE,)}.get(step.name, ())
 
 
 def strip(wrapped: Any, network: Any, step: Step) -> Any:
@@ -180,7 +194,7 @@ def strip(wrapped: Any, network: Any, step: Step) -> Any:
     Of quantization-aware training it is a model of its own, as the ranges belong to it.
     """
     if step.name not in (PRUNED, CLUSTERED):
-        return compression.strip_quantization(wrapped, network, step.tuning.skipped)
+        return qat.strip(wrapped, network, step.tuning.skipped)
     bare = compression.strip_pruning if step.name == PRUNED else compression.strip_clustering
     found = weights_of(bare(wrapped))
     for name, variable in variables_of(network):

@@ -253,10 +253,17 @@ class Suite:
         return kept
 
     def add_latency(self, case: CaseId, facts: dict[str, float]) -> None:
-        """Add the latency that was measured, and keep it for later runs of the profile ``full``."""
+        """Add the latency that was measured; in the profile ``full``, keep it for later runs.
+
+        One that regressed is not: of a busy moment, it would fail until the bytes change.
+        """
         self.add_facts(case, facts)
-        if self.options.profile == "full":
-            self.workbench.keep_latency(case, facts)
+        if self.options.profile != "full":
+            return
+        with contextlib.suppress(TinymlError):
+            found = self.judge(case, ["latency_ratio"])
+            if all(finding.verdict is not Verdict.REGRESSED for finding in found):
+                self.workbench.keep_latency(case, facts)
 
     def add_absent(self, case: CaseId, metric: str, reason: str) -> None:
         """Say why a case has no figure for `metric`."""

@@ -25,7 +25,7 @@ _TIMING = ("ab", "bootstrap", "latency", "timing")
 SOURCES = {
     "catalogue": (
         *_GATES, *_TIMING, "calibration", "compressed", "compression", "families", "measure",
-        "overlay_gate", "patterns", "process", "stored_patterns", "structure", "tasks",
+        "overlay_gate", "patterns", "process", "qat", "stored_patterns", "structure", "tasks",
         "weight_truth",
     ),
     "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),

@@ -96,3 +96,27 @@ def test_a_latency_from_the_cache_is_judged_as_the_one_that_it_is(toy_project):
     outcome = toy_project.run("--tinyml-profile", "full")
     outcome.assert_outcomes(passed=8, failed=1)
     outcome.stdout.fnmatch_lines(["*from the measurement cache*"])
+
+
+def test_a_latency_that_regressed_is_not_kept(toy_project):
+    """Of a busy moment, it would fail in every later run; the others are kept."""
+    toy_project.write_baselines()
+    path = toy_project.baseline("int8")
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(lowered(stored)))
+    policy = toy_project.path / "pyproject.toml"
+    lax = policy.read_text()
+    policy.write_text(lax.replace("1000", '"100%"'))
+    toy_project.run("--tinyml-profile", "full").assert_outcomes(passed=8, failed=1)
+    path.write_text(json.dumps(stored))
+    policy.write_text(lax)
+    toy_project.run("--tinyml-profile", "full").assert_outcomes(passed=9)
+    run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
+    cached = {one["case"]: one.get("latency_cached", False) for one in run["measurements"]}
+    assert cached == {"toy-net-tf": True, "toy-net-float32": True, "toy-net-int8": False}
+
+
+def lowered(stored):
+    """Return a baseline whose latency nothing can hold."""
+    names = ("latency_ratio", "latency_ratio_low", "latency_ratio_high")
+    return {**stored, "facts": {**stored["facts"], **dict.fromkeys(names, 1e-4)}}

@@ -33,7 +33,8 @@ def speed(study: Study) -> Iterator[str]:
     if THOUSAND in {one.case.workload for one in study.run.measurements}:
         yield (
             f"`{THOUSAND}` is the custom network on X-rays of 1000 x 1000 pixels, which the "
-            f"paper's text names: it stands for time and memory only, its answers mean nothing."
+            f"paper's text names: it stands for time and memory. Only its head was trained on "
+            f"images of that size, so that its accuracy is in no table here."
         )
     names = _workloads(study)
     timed = [one for one in study.run.measurements

@@ -1,0 +1,109 @@
+"""A network that is trained as its int8 file computes keeps what it is told to, and its ranges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import test_compression as given
+
+from tinyml_bench import conversion, qat
+from tinyml_bench.errors import UsageError
+from tinyml_bench.families import Compression
+from tinyml_bench.variables import weights_of
+from tinyml_bench.variants import VARIANTS
+
+pytestmark = given.pytestmark
+network = given.network
+
+
+def quantized(network, name="qat"):
+    """Return the network trained quantization-aware in few steps, stripped."""
+    wrapped = qat.wrap(network, Compression.parse(name))
+    return qat.strip(given.train(wrapped), network)
+
+
+def test_pruning_survives_training_for_int8_beside_kernels_without_zeros(network):
+    """The zeros are the same ones: the library's own scheme forgets them after the first kernel."""
+    before = given.pruned(network)
+    zeros = {name: kernel == 0 for name, kernel in given.kernels(before).items()}
+    found = quantized(before, "pqat")
+    for name, kernel in given.kernels(found, "quant_").items():
+        assert np.all(kernel[zeros[name]] == 0)
+
+
+def test_clusters_survive_training_for_int8_as_those_of_the_whole_kernel(network):
+    """The library's own scheme gives each channel its own, and the file the more of them."""
+    found = quantized(given.clustered(network), "cqat")
+    for kernel in given.kernels(found, "quant_").values():
+        assert len(np.unique(kernel)) <= 16
+
+
+def test_zeros_and_clusters_survive_training_for_int8_together(network):
+    """Both, in every kernel."""
+    before = given.clustered(given.pruned(network), "pcqat")
+    found = quantized(before, "pcqat")
+    for name, kernel in given.kernels(found, "quant_").items():
+        assert np.mean(kernel == 0) >= np.mean(given.kernels(before)[name] == 0)
+        assert len(np.unique(kernel)) <= 16
+
+
+def test_training_for_int8_without_keeping_loses_zeros_and_clusters(network):
+    """So that the gates of structure can be shown a fault."""
+    before = given.clustered(given.pruned(network), "pcqat")
+    had = {name: np.mean(kernel == 0) for name, kernel in given.kernels(before).items()}
+    lost = quantized(before, "qat")
+    for name, kernel in given.kernels(lost, "quant_").items():
+        assert np.mean(kernel == 0) < had[name] - 0.005
+        assert len(np.unique(kernel)) > 16
+
+
+def test_ranges_are_those_of_the_weights_that_are_left(network):
+    """So that the file's weights are the network's, rounded once."""
+    found = weights_of(quantized(network))
+    kernel, largest = found["quant_stage2_conv/kernel"], found["quant_stage2_conv/kernel_max"]
+    assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(largest)
+    assert np.all(found["quant_stage2_conv/kernel_min"] == -largest)
+
+
+def test_ranges_can_begin_with_those_of_a_batch(network):
+    """Those that the layer's output has in the float network; weights and statistics stay."""
+    import tf_keras
+
+    wrapped = qat.wrap(network)
+    before = weights_of(wrapped)
+    qat.calibrate_ranges(wrapped, given.IMAGES)
+    found = weights_of(wrapped)
+    inner = tf_keras.Model(network.input, network.get_layer("stage2_relu").output)
+    largest = inner(given.IMAGES, training=True).numpy().max()
+    assert found["quant_stage2_relu/output_max"] == pytest.approx(largest, rel=0.02)
+    changed = {name for name, value in found.items() if not np.array_equal(value, before[name])}
+    assert changed >= {f"quant_stage{number}_relu/output_max" for number in (1, 2, 3)}
+    assert found["quantize_layer/quantize_layer_max"] == given.IMAGES.max()
+    assert all(name.endswith(("_min", "_max")) and "kernel" not in name for name in changed)
+
+
+def test_ranges_of_activations_leave_their_start(network):
+    """Training moves them; an untrained model has them where the library begins."""
+    untrained = weights_of(qat.wrap(network))
+    trained = weights_of(quantized(network))
+    assert untrained["quant_stage2_relu/output_max"] == pytest.approx(6)
+    assert trained["quant_stage2_relu/output_max"] != pytest.approx(6)
+
+
+def test_what_was_trained_for_int8_converts_to_int8_alone(network):
+    """Scaling of pixels included, which the library has no scheme for; with no samples."""
+    from tinyml_bench import structure, truth
+    from tinyml_bench.flatfile import read_model
+
+    recipe = VARIANTS["qat_int8"]
+    content = conversion.convert(recipe, quantized(network), given.IMAGES[:0])
+    assert not recipe.calibrated
+    assert truth.lies("int8", structure.read(read_model(content, "net"))) == []
+
+
+def test_a_layer_that_cannot_be_quantized_is_named_with_the_way_out():
+    """And the way out is one."""
+    with pytest.raises(UsageError, match=r"layer 'odd_one' \(LayerNormalization\).*skipped=\('odd"):
+        qat.wrap(given.make_odd("norm"))
+    wrapped = qat.wrap(given.make_odd("norm"), None, ["odd_one"])
+    assert {layer.name for layer in wrapped.layers} >= {"odd_one", "quant_second"}
