@@ -24,6 +24,7 @@ COLUMNS = {
         "deployment",
         "divergence",
         "errors",
+        "compression",
         "families",
         "files",
         "folders",
@@ -83,7 +84,6 @@ COLUMNS = {
         "chatter",
         "checkpoints",
         "compressed",
-        "compression",
         "conversion",
         "datasets",
         "describing",
@@ -128,6 +128,7 @@ COLUMNS = {
         "variants",
         "worker",
         "workloads",
+        "wrapping",
     ],
     "meeting": [
         "ab",

@@ -9,8 +9,8 @@ import pytest
 
 from tinyml_bench import checkpoints, finetuning
 from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.compression import Compression
 from tinyml_bench.errors import CheckpointError
-from tinyml_bench.families import Compression
 from tinyml_bench.models import count_macs, make_custom
 from tinyml_bench.workloads import WORKLOADS, FineTuning, Training
 

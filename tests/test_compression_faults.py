@@ -22,7 +22,7 @@ from making import make_baseline, make_measurement
 from tinyml_bench import gates, report, structure
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.chatter import silenced
-from tinyml_bench.families import Compression
+from tinyml_bench.compression import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import Verdict
@@ -122,9 +122,9 @@ def test_what_was_compressed_and_converted_as_it_should_be_passes(variant: str) 
 
 def test_stripping_forgotten() -> None:
     """The layer with the most work that has a wrapper's name in it is named."""
-    from tinyml_bench import compression
+    from tinyml_bench import wrapping
 
-    wrapped = compression.wrap_pruning(network(), Compression.parse("pruned80"))
+    wrapped = wrapping.wrap_pruning(network(), Compression.parse("pruned80"))
     (line, *_) = failures("pruned80_float32", converted("pruned80_float32", wrapped))
     assert "tiny-cnn-pruned80_float32 structure: " in line
     assert "CONV_2D (small/only_relu/Relu) still has the wrapper of its training" in line

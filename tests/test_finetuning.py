@@ -11,9 +11,9 @@ import test_training as given
 
 from tinyml_bench import checkpoints, compressed, epochs, finetuning, training
 from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.families import Compression
 from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
 from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.variables import weights_of

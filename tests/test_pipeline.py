@@ -24,8 +24,8 @@ from tinyml_bench import compressed, conversion, gates, report, structure, train
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import silenced
+from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import Split, dataset
-from tinyml_bench.families import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.folders import CACHE_VARIABLE
 from tinyml_bench.models import Stage, make_custom

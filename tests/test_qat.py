@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import test_compression as given
+import test_wrapping as given
 
 from tinyml_bench import conversion, qat
+from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import Compression
 from tinyml_bench.variables import weights_of
 from tinyml_bench.variants import VARIANTS
 

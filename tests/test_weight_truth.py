@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tinyml_bench.anatomy import Operator, Structure
-from tinyml_bench.families import Compression
+from tinyml_bench.compression import Compression
 from tinyml_bench.patterns import MANY, NOTHING, Pattern
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.weight_truth import (

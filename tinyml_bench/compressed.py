@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import checkpoints, compression, packing, qat
+from tinyml_bench import checkpoints, packing, qat, wrapping
+from tinyml_bench.compression import PRUNED, QAT, Compression
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
-from tinyml_bench.families import PRUNED, QAT, Compression
 from tinyml_bench.variables import Weights, weights_of
 from tinyml_bench.workloads import Workload
 
@@ -141,7 +141,7 @@ def _rounded(workload: Workload, kind: Compression, model: Any) -> Weights:
     levels = 0 if kind.quantized or not kind.prunes else workload.fine_tuning(kind, PRUNED).levels
     if not levels:
         return {}
-    ends = tuple(f"{name}/kernel" for name in compression.kernels(model))
+    ends = tuple(f"{name}/kernel" for name in wrapping.kernels(model))
     pruned = {name: value for name, value in weights_of(model).items() if name.endswith(ends)}
     return packing.pack({n: one for n, one in pruned.items() if one.ndim == 4}, "int8", levels)
 

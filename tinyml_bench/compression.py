@@ -1,296 +1,225 @@
-"""Compressing a network while it is trained, by tensorflow-model-optimization: wrap and strip.
+"""What a network is trained to be before it is converted, and the grammar of its name.
 
-Each step is a function from a ``tf_keras`` model to another, so that one can be left out, and what
-then comes of it be seen. Small kernels stay as they are: see :data:`SMALLEST`.
+A compression is one of
+
+- ``pruned<percent>``: so many percent of the weights of each kernel are zero;
+- ``pruned<percent>b<h>x<w>``: the same in blocks of h outputs by w inputs, of dense layers only;
+- ``pruned<n>x<m>``: n of m weights that follow each other along the input channels are zero;
+- ``clustered<k>``: each kernel has k different values;
+- ``qat``: trained for int8, with activation ranges of its own;
+- ``pqat``, ``cqat``, ``pcqat``: the same, with the zeros of ``pruned80``, the values of
+  ``clustered16``, or both kept. Others are ``pqat50``, ``pqat80b1x16``, ``pqat2x4``, ``cqat32``,
+  ``pcqat80x16``.
+
+Examples
+--------
+>>> Compression.parse("pruned80").sparsity, Compression.parse("pruned90b1x4").block
+(0.8, (1, 4))
+>>> str(Compression.parse("pcqat").parent)
+'pruned80'
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final
+import re
+from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tinyml_bench.chatter import import_tensorflow
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import Compression
 
-SMALLEST: Final = 1024
-"""Kernels of fewer weights are neither pruned nor clustered: they save no bytes worth having, and
-the first one of a network, which is mostly among them, costs most accuracy."""
+PRUNED, CLUSTERED, QAT = "pruned", "clustered", "qat"
+"""The steps that compressions are made of, in the order in which they follow each other."""
 
-CONVOLUTION: Final = "Conv2D"
-DEPTHWISE: Final = "DepthwiseConv2D"
+KNOWN: Final = (
+    "known are pruned<percent>, pruned<percent>b<h>x<w> (in blocks), pruned<n>x<m> (n of m zero), "
+    "clustered<k>, qat, and those that keep zeros and clusters: pqat, pqat50, pqat80b1x16, "
+    "pqat2x4, cqat, cqat32, pcqat, pcqat80x16"
+)
+"""The grammar in a sentence, for messages."""
 
-# Depthwise kernels are few weights, each of which counts; the library quantizes them only.
-_COMPRESSED: Final = (CONVOLUTION, "Dense")
-_IN_BLOCKS: Final = ("Dense",)
-
-
-def kernels(
-    model: Any, skipped: Collection[str] = (), compression: Compression | None = None
-) -> dict[str, Any]:
-    """Return the kernels that are pruned and clustered, by the name of their layer.
-
-    Parameters
-    ----------
-    model : tf_keras.Model
-    skipped : collection of str
-        Names of layers that stay as they are.
-    compression : Compression or None
-        Those that it is of: blocks are of dense layers alone. ``None`` for those of any.
-
-    Raises
-    ------
-    UsageError
-        One of `skipped` is no layer of the network.
-    """
-    kinds = _kinds(compression)
-    layers = {layer.name: layer for layer in _layers(model)}
-    if unknown := sorted(set(skipped) - set(layers)):
-        raise UsageError(
-            f"the network {model.name!r} has no layer {', '.join(unknown)} to leave as it is; it "
-            f"has {', '.join(layers)}"
-        )
-    return {
-        name: layer.kernel
-        for name, layer in layers.items()
-        if type(layer).__name__ in kinds
-        and name not in skipped
-        and layer.trainable
-        and int(np.prod(layer.kernel.shape)) >= SMALLEST
-    }
+_USUAL_PERCENT, _USUAL_CLUSTERS = 80, 16
+_NUMBERED = r"(?:(\d+)(?:b(\d+)x(\d+)|x(\d+))?)?"
+_COMPRESSION = re.compile(rf"(pruned|clustered|p?c?qat){_NUMBERED}")
 
 
-def freeze_norms(model: Any) -> None:
-    """Keep the statistics of normalisations, wrapped or not, while the model is trained.
-
-    Where they are not wrapped for quantization, their scale and offset are kept as well.
-    """
-    for layer in _layers(model):
-        inner = getattr(layer, "layer", layer)
-        if type(inner).__name__ == "BatchNormalization":
-            inner.trainable = False
-
-
-def level_channels(model: Any, kinds: Collection[str] = (CONVOLUTION,)) -> Any:
-    """Give every channel of a convolution the same largest weight, and return the model.
-
-    The normalisation that follows takes the factor back, so that the network answers as before. One
-    set of values or one range then fits all channels, and all of them come to the same int8 values.
-    Convolutions that no normalisation with a scale of its own follows are left as they are.
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What a network is trained to be before it is converted.
 
     Parameters
     ----------
-    model : tf_keras.Model
-        Its weights are changed.
-    kinds : collection of str
-        The classes of layers that are levelled: :data:`CONVOLUTION`, :data:`DEPTHWISE`.
-    """
-    for convolution, norm in _normalised(model, kinds):
-        kernel, *bias = (variable.numpy() for variable in convolution.weights)
-        # The channels of a depthwise kernel are along its last two axes, and of others the last.
-        inner = (0, 1) if type(convolution).__name__ == DEPTHWISE else (0, 1, 2)
-        factor = np.abs(kernel).max(axis=inner)
-        factor = np.where(factor > 0, factor, 1.0)
-        convolution.set_weights([kernel / factor, *(one / factor.ravel() for one in bias)])
-        _rescale(norm, factor.ravel())
-    return model
-
-
-def _rescale(norm: Any, factor: NDArray[Any]) -> None:
-    """Let a normalisation answer as before to what is divided by a factor a channel."""
-    variance = norm.moving_variance.numpy()
-    after = variance / factor**2
-    # Its epsilon is the larger part where a channel is all but silent.
-    kept = np.sqrt((after + norm.epsilon) / (variance + norm.epsilon))
-    norm.gamma.assign(norm.gamma.numpy() * factor * kept)
-    norm.moving_mean.assign(norm.moving_mean.numpy() / factor)
-    norm.moving_variance.assign(after)
-
-
-# -- pruning ---------------------------------------------------------------------------------------
-
-
-def wrap_pruning(
-    model: Any, compression: Compression, ramp: int = 0, skipped: Collection[str] = ()
-) -> Any:
-    """Wrap the kernels that are pruned; the model returned shares the weights of `model`.
-
-    Parameters
-    ----------
-    model : tf_keras.Model
-    compression : Compression
-        With a sparsity or a pattern.
-    ramp : int
-        Training steps in which the sparsity rises; 0 prunes at the first one. A pattern is there
-        from the first one on in any case.
-    skipped : collection of str
-        Names of layers that stay as they are.
+    sparsity : float or None
+        Share of the weights of each kernel that is zero, in [0, 1) and in whole percents.
+    pattern : tuple of int or None
+        (n, m): n of m neighbours are zero, n smaller than m.
+    block : tuple of int or None
+        (outputs, inputs) of a dense layer that become zero together, with a sparsity. ``None`` for
+        single weights.
+    clusters : int or None
+        Different values that a kernel has: at least 2, with zeros kept at least 3.
+    quantized : bool
+        Trained for int8.
 
     Raises
     ------
     UsageError
-        The network cannot be wrapped, or has nothing to prune.
+        A number is out of its range, or the parts cannot be composed.
+
+    Examples
+    --------
+    >>> str(Compression(sparsity=0.5, quantized=True)), str(Compression(clusters=16))
+    ('pqat50', 'clustered16')
     """
-    sparsity = import_tfmot().sparsity.keras
-    names = _to_compress(model, compression, skipped)
-    options: dict[str, Any] = {"pruning_schedule": _schedule(compression.sparsity or 0.0, ramp)}
-    if compression.pattern is not None:
-        options["sparsity_m_by_n"] = compression.pattern
-    if compression.block is not None:
-        # A kernel has its outputs along the columns, a file along the rows.
-        options["block_size"] = compression.block[::-1]
-    return cloned(
-        model,
-        lambda layer: (
-            sparsity.prune_low_magnitude(layer, **options) if layer.name in names else layer
-        ),
-    )
+
+    sparsity: float | None = None
+    pattern: tuple[int, int] | None = None
+    clusters: int | None = None
+    quantized: bool = False
+    block: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_composition()
+
+    @classmethod
+    def parse(cls, text: str) -> Compression:
+        """Read a compression's name; only the short form of a name is one.
+
+        Raises
+        ------
+        UsageError
+            `text` is not one; the message lists those that are.
+
+        Examples
+        --------
+        >>> Compression.parse("pruned2x4").pattern
+        (2, 4)
+        >>> Compression.parse("pqat80")
+        Traceback (most recent call last):
+        ...
+        tinyml_bench.errors.UsageError: compression 'pqat80' is written 'pqat'
+        """
+        matched = _COMPRESSION.fullmatch(text)
+        if matched is None:
+            raise UsageError(f"unknown compression {text!r}; {KNOWN}")
+        first, height, width, second = (int(one) if one else None for one in matched.groups()[1:])
+        block = None if height is None or width is None else (height, width)
+        found = _made(text, matched[1], first, second, block)
+        if str(found) != text:
+            raise UsageError(f"compression {text!r} is written {str(found)!r}")
+        return found
+
+    @property
+    def prunes(self) -> bool:
+        """Whether there are zeros to keep."""
+        return self.sparsity is not None or self.pattern is not None
+
+    @property
+    def parent(self) -> Compression | None:
+        """The compression that this one goes on from; ``None`` for the plain network."""
+        if not self.quantized:
+            return None
+        if self.prunes:
+            return Compression(sparsity=self.sparsity, pattern=self.pattern, block=self.block)
+        return None if self.clusters is None else Compression(clusters=self.clusters)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done after :attr:`parent`, in order.
+
+        Examples
+        --------
+        >>> Compression.parse("pcqat").steps, Compression.parse("pqat").steps
+        (('clustered', 'qat'), ('qat',))
+        """
+        every = {
+            PRUNED: self.prunes,
+            CLUSTERED: self.clusters is not None,
+            QAT: self.quantized,
+        }
+        done = self.parent.steps if self.parent else ()
+        return tuple(step for step, wanted in every.items() if wanted and step not in done)
+
+    def __str__(self) -> str:
+        zeros = f"{self.pattern[0]}x{self.pattern[1]}" if self.pattern else ""
+        if self.sparsity is not None:
+            zeros = str(round(100 * self.sparsity))
+        if self.block is not None:
+            zeros += f"b{self.block[0]}x{self.block[1]}"
+        if not self.quantized:
+            return f"{PRUNED}{zeros}" if self.prunes else f"{CLUSTERED}{self.clusters}"
+        name = f"{'p' if self.prunes else ''}{'c' if self.clusters else ''}qat"
+        usual = {"p": str(_USUAL_PERCENT), "c": str(_USUAL_CLUSTERS)}
+        parts = {"p": zeros, "c": str(self.clusters or "")}
+        parts = {key: value for key, value in parts.items() if value}
+        if all(value == usual[key] for key, value in parts.items()):
+            return name
+        return name + "x".join(parts.values())
+
+    def _check_numbers(self) -> None:
+        share, pattern, clusters = self.sparsity, self.pattern, self.clusters
+        if share is not None and not (0 <= share < 1):
+            raise UsageError(
+                f"a sparsity of {100 * share:g} % was asked for; expected 0 to 99, as in pruned80: "
+                f"with 100 nothing is left of the network"
+            )
+        if share is not None and abs(100 * share - round(100 * share)) > 1e-6:
+            raise UsageError(f"a sparsity of {100 * share:g} % was asked for; expected whole ones")
+        if pattern is not None and not 0 < pattern[0] < pattern[1]:
+            raise UsageError(
+                f"{pattern[0]} of {pattern[1]} weights cannot be pruned; expected n x m with n "
+                f"zeros in m weights, n smaller than m and at least 1, as in pruned2x4"
+            )
+        if self.block is not None and not (min(self.block) >= 1 and max(self.block) > 1):
+            raise UsageError(
+                f"blocks of {self.block[0]}x{self.block[1]} were asked for; expected outputs by "
+                f"inputs, more than one weight, as in pruned80b1x4; single weights are pruned80"
+            )
+        if clusters is not None and clusters < 2 + self.prunes:
+            raise UsageError(
+                f"a kernel with {clusters} different values was asked for; expected at least "
+                f"{2 + self.prunes}{', one of which is zero' if self.prunes else ''}, as in "
+                f"{'pcqat80x16' if self.prunes else 'clustered16'}"
+            )
+
+    def _check_composition(self) -> None:
+        if self.sparsity is not None and self.pattern is not None:
+            raise UsageError("a share of zeros and a pattern of zeros cannot be composed: name one")
+        if self.block is not None and self.sparsity is None:
+            raise UsageError("blocks need a share of them that is zero, as in pruned80b1x4")
+        if self.clusters is not None and (self.pattern is not None or self.block is not None):
+            raise UsageError(
+                f"{'a pattern' if self.pattern else 'blocks'} of zeros cannot be composed with "
+                f"clusters; a share of zeros can, as in pcqat80x16"
+            )
+        if self.prunes and self.clusters is not None and not self.quantized:
+            raise UsageError(
+                "pruning and clustering are composed for int8 only, as in pcqat80x16_int8"
+            )
+        if not (self.prunes or self.clusters is not None or self.quantized):
+            raise UsageError(f"a compression that compresses nothing was asked for; {KNOWN}")
 
 
-def pruning_callbacks() -> list[Any]:
-    """Return what has to be called while a wrapped model is trained."""
-    return [import_tfmot().sparsity.keras.UpdatePruningStep()]
-
-
-def strip_pruning(model: Any) -> Any:
-    """Return the model without what pruning wrapped; pruned weights are zero."""
-    return import_tfmot().sparsity.keras.strip_pruning(model)
-
-
-def _schedule(share: float, ramp: int) -> Any:
-    """Return when how much is pruned. The last step of the ramp must be one that prunes."""
-    sparsity = import_tfmot().sparsity.keras
-    if ramp < 2:
-        return sparsity.ConstantSparsity(share, begin_step=0, end_step=1, frequency=1)
-    every = max(1, ramp // 100)
-    return sparsity.PolynomialDecay(0.0, share, 0, ramp // every * every, frequency=every)
-
-
-# -- clustering ------------------------------------------------------------------------------------
-
-
-def wrap_clustering(model: Any, compression: Compression, skipped: Collection[str] = ()) -> Any:
-    """Wrap the kernels that are clustered, with their zeros kept where `compression` prunes too.
-
-    The values begin evenly spaced. There are then fewer of the outer ones than of the inner ones,
-    which a compressed file is the smaller for; values that part the weights evenly leave one whose
-    bytes are all as frequent.
-
-    Raises
-    ------
-    UsageError
-        The network cannot be wrapped, or has nothing to cluster.
-    """
-    clustering = import_tfmot().clustering.keras
-    from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
-
-    names = _to_compress(model, compression, skipped)
-    options = {
-        "number_of_clusters": compression.clusters,
-        "cluster_centroids_init": clustering.CentroidInitialization.LINEAR,
-        "preserve_sparsity": compression.prunes,
-    }
-    return cloned(
-        model,
-        lambda layer: cluster.cluster_weights(layer, **options) if layer.name in names else layer,
-    )
-
-
-def strip_clustering(model: Any) -> Any:
-    """Return the model without what clustering wrapped; each kernel has few values."""
-    return import_tfmot().clustering.keras.strip_clustering(model)
-
-
-# -- models ----------------------------------------------------------------------------------------
-
-
-def _kinds(compression: Compression | None) -> tuple[str, ...]:
-    """Return the layers that a compression is of: no kernel and no encoding has other blocks."""
-    return _COMPRESSED if compression is None or compression.block is None else _IN_BLOCKS
-
-
-def _to_compress(model: Any, compression: Compression, skipped: Collection[str]) -> set[str]:
-    check_network(model)
-    names = set(kernels(model, skipped, compression))
-    if not names:
-        kinds = " or ".join(_kinds(compression))
-        raise UsageError(
-            f"the network {model.name!r} has no kernel of a {kinds} layer with "
-            f"{SMALLEST:,} weights or more, so {compression} would change nothing of it"
-        )
-    return names
-
-
-def check_network(model: Any) -> None:
-    """Refuse what the library cannot clone."""
-    import tf_keras
-
-    if not isinstance(model, tf_keras.Model):
-        raise UsageError(
-            f"the network is a {type(model).__module__}.{type(model).__name__}; "
-            f"tensorflow-model-optimization takes models of tf_keras: build it with tf_keras"
-        )
-    if not isinstance(model, tf_keras.Sequential) and not model._is_graph_network:
-        raise UsageError(
-            f"the network {model.name!r} is a subclass of Model, whose layers cannot be wrapped; "
-            f"build it with the functional interface: Model(inputs, outputs)"
-        )
-
-
-def cloned(model: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a model of what `change` makes of the layers, those of nested models included."""
-    import tf_keras
-
-    def changed(layer: Any) -> Any:
-        nested = isinstance(layer, tf_keras.Model)
-        return cloned(layer, change) if nested else change(layer)
-
-    return tf_keras.models.clone_model(model, clone_function=changed)
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _layers(layer)
-        else:
-            yield layer
-
-
-def _normalised(model: Any, kinds: Collection[str]) -> Iterator[tuple[Any, Any]]:
-    """Yield each convolution with the normalisation that alone takes its output."""
-    for layer in _layers(model):
-        takers = [node.outbound_layer for node in layer._outbound_nodes]
-        if type(layer).__name__ not in kinds or len(takers) != 1:
-            continue
-        if type(takers[0]).__name__ == "BatchNormalization" and takers[0].scale:
-            yield layer, takers[0]
-
-
-def import_tfmot() -> Any:
-    """Import and return tensorflow-model-optimization.
-
-    Raises
-    ------
-    UsageError
-        It is not installed.
-    """
-    # Read when `tf.keras` is first used: the library must see the Keras that our networks are of.
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    import_tensorflow()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it imports is deprecated, by its own choice
-            import tensorflow_model_optimization
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow_model_optimization":
-            raise
-        raise UsageError(
-            "tensorflow-model-optimization is needed for this and is not installed: "
-            "python -m pip install 'tinyml-bench[tf]'"
-        ) from error
-    return tensorflow_model_optimization
+def _made(
+    text: str, word: str, first: int | None, second: int | None, block: tuple[int, int] | None
+) -> Compression:
+    """Return the compression of a word, its numbers and its block."""
+    zeros, clusters, trained = word[0] == "p", "c" in word, word.endswith(QAT)
+    if not zeros and block is not None:
+        raise UsageError(f"unknown compression {text!r}; {KNOWN}")
+    usual = _USUAL_PERCENT if trained else None
+    percent = usual if first is None else first
+    if word == QAT and first is None:
+        return Compression(quantized=True)
+    if zeros and not clusters and percent is not None:
+        pattern = None if second is None else (percent, second)
+        share = None if pattern else percent / 100
+        return Compression(share, pattern, quantized=trained, block=block)
+    complete = block is not None or (first is None) == (second is None)
+    if zeros and clusters and percent is not None and complete:
+        count = _USUAL_CLUSTERS if second is None else second
+        return Compression(percent / 100, None, count, quantized=trained, block=block)
+    if clusters and not zeros and second is None and (trained or first is not None):
+        count = _USUAL_CLUSTERS if first is None else first
+        return Compression(clusters=count, quantized=trained)
+    raise UsageError(f"unknown compression {text!r}; {KNOWN}")

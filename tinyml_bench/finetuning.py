@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, compressed, compression, qat
+from tinyml_bench import checkpoints, compressed, qat, wrapping
 from tinyml_bench.augmentation import batches, steps_per_epoch
+from tinyml_bench.compression import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, Tuning, answers, fit
-from tinyml_bench.families import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.states import State
 from tinyml_bench.variables import variables_of, weights_of
 from tinyml_bench.workloads import FineTuning, Training, Workload
@@ -141,11 +141,11 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     train = train.drawn(step.training.images, step.training.seed)
     wrapped = wrap(job.kind, model, step, steps_per_epoch(train, step.training))
     if step.tuning.keep_norm:
-        compression.freeze_norms(wrapped)
+        wrapping.freeze_norms(wrapped)
     if step.tuning.calibrate and step.name == QAT:
         images, _ = next(iter(batches(train, step.training, wrapped.output_shape[-1])))
         qat.calibrate_ranges(wrapped, images)
-    callbacks = tuple(compression.pruning_callbacks()) if step.name == PRUNED else ()
+    callbacks = tuple(wrapping.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
     title = step.name
     if step.tuning.distillation == 1:  # the best epoch is the one that answers as the teacher does
@@ -167,11 +167,11 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
 def wrap(kind: Compression, model: Any, step: Step, steps: int) -> Any:
     """Return `model`, whose weights are changed, wrapped for a step of so many batches an epoch."""
     skipped = step.tuning.skipped
-    compression.level_channels(model, _levelled(kind, step))
+    wrapping.level_channels(model, _levelled(kind, step))
     if step.name == PRUNED:
-        return compression.wrap_pruning(model, kind, step.ramp * steps, skipped)
+        return wrapping.wrap_pruning(model, kind, step.ramp * steps, skipped)
     if step.name == CLUSTERED:
-        return compression.wrap_clustering(model, kind, skipped)
+        return wrapping.wrap_clustering(model, kind, skipped)
     return qat.wrap(model, kind, skipped)
 
 
@@ -184,8 +184,8 @@ def _levelled(kind: Compression, step: Step) -> tuple[str, ...]:
     """
     has_clusters = kind.clusters is not None and step.name == QAT
     if step.tuning.keep_norm and not has_clusters:
-        return compression.CONVOLUTION, compression.DEPTHWISE
-    return {CLUSTERED: (compression.CONVOLUTION,), QAT: (compression.DEPTHWISE,)}.get(step.name, ())
+        return wrapping.CONVOLUTION, wrapping.DEPTHWISE
+    return {CLUSTERED: (wrapping.CONVOLUTION,), QAT: (wrapping.DEPTHWISE,)}.get(step.name, ())
 
 
 def strip(wrapped: Any, network: Any, step: Step) -> Any:
@@ -195,7 +195,7 @@ def strip(wrapped: Any, network: Any, step: Step) -> Any:
     """
     if step.name not in (PRUNED, CLUSTERED):
         return qat.strip(wrapped, network, step.tuning.skipped)
-    bare = compression.strip_pruning if step.name == PRUNED else compression.strip_clustering
+    bare = wrapping.strip_pruning if step.name == PRUNED else wrapping.strip_clustering
     found = weights_of(bare(wrapped))
     for name, variable in variables_of(network):
         variable.assign(found[name])

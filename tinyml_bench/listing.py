@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tinyml_bench import baselines, compressed, imagenet
 from tinyml_bench.cases import cases_of, recipe, without
+from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import DATASETS, Dataset, Source
 from tinyml_bench.datasets.source import DATA_VARIABLE
 from tinyml_bench.errors import DataMissingError, UsageError
-from tinyml_bench.families import Compression
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
 from tinyml_bench.variants import VARIANTS

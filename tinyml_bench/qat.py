@@ -1,6 +1,6 @@
 """Training a network as its int8 file will compute, by tensorflow-model-optimization.
 
-As in :mod:`tinyml_bench.compression`, each step is a function of its own.
+As in :mod:`tinyml_bench.wrapping`, each step is a function of its own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.compression import check_network, cloned, import_tfmot, kernels
+from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import Compression
 from tinyml_bench.variables import variables_of, weights_of
+from tinyml_bench.wrapping import check_network, cloned, import_tfmot, kernels
 
 # The layer that the library puts before the first one.
 _FED: Final = "quantize_layer/"

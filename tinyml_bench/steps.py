@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from tinyml_bench import cases, compressed, describing, machine, stretches, tasks
 from tinyml_bench.cache import Cache, key
+from tinyml_bench.compression import Compression
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
-from tinyml_bench.families import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.isolation import TaskError, failure
 from tinyml_bench.networks import LiveModel, arranged

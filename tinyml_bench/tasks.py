@@ -26,9 +26,9 @@ from tinyml_bench import (
     layers,
     quantizers,
 )
+from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.describing import Description
-from tinyml_bench.families import Compression
 from tinyml_bench.memory import peak_memory
 from tinyml_bench.networks import Graph, Input, arranged, graph_of
 from tinyml_bench.quality import Quality, class_scores

@@ -32,10 +32,10 @@ from tinyml_bench import (
 )
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.families import Compression
 from tinyml_bench.states import State
 from tinyml_bench.variables import Weights, weights_of
 from tinyml_bench.workloads import Training, Workload

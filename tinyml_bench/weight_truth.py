@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench.anatomy import Operator, Structure
-from tinyml_bench.families import Compression
+from tinyml_bench.compression import Compression
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.pairing import paired
 from tinyml_bench.patterns import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinyml_bench.compression import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import Registry, unknown_name
 from tinyml_bench.shipping import ship_by_value

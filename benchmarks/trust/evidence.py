@@ -26,7 +26,7 @@ SOURCES = {
     "catalogue": (
         *_GATES, *_TIMING, "calibration", "compressed", "compression", "families", "measure",
         "overlay_gate", "patterns", "process", "qat", "stored_patterns", "structure", "tasks",
-        "weight_truth",
+        "weight_truth", "wrapping",
     ),
     "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),
     "accuracy_power": _GATES,

@@ -115,7 +115,7 @@ def compress(name: str) -> float:
     from tinyml_bench import training
     from tinyml_bench.cards import card_path
     from tinyml_bench.compressed import path_of
-    from tinyml_bench.families import Compression
+    from tinyml_bench.compression import Compression
     from tinyml_bench.workloads import WORKLOADS
 
     kind, plain = Compression.parse(name), WORKLOADS["paint-net"]

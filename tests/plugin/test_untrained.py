@@ -10,7 +10,7 @@ CONFTEST = """
 
 from tinyml_bench import compressed
 from tinyml_bench.cases import recipe_of
-from tinyml_bench.families import Compression
+from tinyml_bench.compression import Compression
 from tinyml_bench.workloads import WORKLOADS
 
 

@@ -7,9 +7,10 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from tinyml_bench import checkpoints, compressed, compression
+from tinyml_bench import checkpoints, compressed, wrapping
+from tinyml_bench.compression import Compression
 from tinyml_bench.conversion import convert
-from tinyml_bench.families import Compression, compression_of
+from tinyml_bench.families import compression_of
 from tinyml_bench.variables import variables_of
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, Workload
@@ -35,7 +36,7 @@ def wrapped(stage: Stage) -> list[Answer]:
 
 
 def _wrapped(model: Any, calibration: Any) -> bytes:
-    model = compression.wrap_pruning(model, compression_of(PRUNED))
+    model = wrapping.wrap_pruning(model, compression_of(PRUNED))
     return convert(VARIANTS[PRUNED], model, calibration)
 
 
