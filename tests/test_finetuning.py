@@ -155,14 +155,13 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
     ("name", "kept", "levelled"),
     [
         ("pruned80", False, [()]),
-        ("pruned80", True, [BOTH]),
-        ("clustered16", False, [("Conv2D",)]),
-        ("clustered16", True, [BOTH]),
+        ("pruned80", True, [()]),
+        ("clustered16", True, [("Conv2D",)]),
         ("qat", False, [("DepthwiseConv2D",)]),
         ("qat", True, [BOTH]),
         ("pqat", True, [BOTH]),
         ("cqat", True, [("DepthwiseConv2D",)]),
-        ("pcqat", True, [BOTH, ("DepthwiseConv2D",)]),
+        ("pcqat", True, [("Conv2D",), ("DepthwiseConv2D",)]),
     ],
 )
 def test_channels_are_levelled_but_for_clusters_that_are_there(stripes, name, kept, levelled):

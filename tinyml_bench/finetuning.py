@@ -180,12 +180,14 @@ def _levelled(kind: Compression, step: Step) -> tuple[str, ...]:
 
     The values that a kernel shares then fit all of its channels, and so does the one range that the
     library gives a depthwise kernel. Where statistics are kept, a channel of weights near zero, of
-    which ImageNet's networks have some, would be trained out of all proportion otherwise.
+    which ImageNet's networks have some, would be trained out of all proportion otherwise. What is
+    pruned stays as it is: the smallest weights of a kernel are those that it misses least.
     """
-    has_clusters = kind.clusters is not None and step.name == QAT
-    if step.tuning.keep_norm and not has_clusters:
+    if step.name == CLUSTERED:
+        return (wrapping.CONVOLUTION,)
+    if step.name == QAT and step.tuning.keep_norm and kind.clusters is None:
         return wrapping.CONVOLUTION, wrapping.DEPTHWISE
-    return {CLUSTERED: (wrapping.CONVOLUTION,), QAT: (wrapping.DEPTHWISE,)}.get(step.name, ())
+    return (wrapping.DEPTHWISE,) if step.name == QAT else ()
 
 
 def strip(wrapped: Any, network: Any, step: Step) -> Any:
