@@ -110,7 +110,7 @@ def pneumonia_custom1000():
     compression={
         # Of so few images the float network's own answer tells more than the labels do.
         "pruned": ALIKE(epochs=10, learning_rate=1e-3, ramp=0.4),
-        "pruned50": ALIKE(epochs=24, learning_rate=1e-3, ramp=0.25),
+        "pruned50": ALIKE(epochs=24, learning_rate=3e-4, ramp=0.25),
         "pruned80": ALIKE(epochs=24, learning_rate=2e-3, ramp=0.25, levels=31),
         "clustered": ALIKE(epochs=5, learning_rate=2e-4),
         "qat": ALIKE(epochs=4, learning_rate=1e-4, calibrate=True),
