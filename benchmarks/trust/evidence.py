@@ -18,15 +18,14 @@ PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"
 # The modules that decide a section's figures; a change of one makes the figures those of another
 # program. Their text decides, not their time stamps.
 _GATES = (
-    "divergence", "evidence", "findings", "gates", "metrics", "paired", "policy", "predictions",
-    "soundness", "stats", "truth", "truth_gate",
+    "divergence", "evidence", "findings", "gates", "metrics", "overlay_gate", "paired", "policy",
+    "predictions", "soundness", "stats", "truth", "truth_gate", "weight_truth",
 )  # fmt: skip
 _TIMING = ("ab", "bootstrap", "latency", "timing")
 SOURCES = {
     "catalogue": (
         *_GATES, *_TIMING, "calibration", "compressed", "compression", "families", "measure",
-        "overlay_gate", "patterns", "process", "qat", "stored_patterns", "structure", "tasks",
-        "weight_truth", "wrapping",
+        "patterns", "process", "qat", "stored_patterns", "structure", "tasks", "wrapping",
     ),
     "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),
     "accuracy_power": _GATES,
