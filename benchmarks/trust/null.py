@@ -92,7 +92,7 @@ class NullRuns:
 
 
 def in_process(runs: int, folder: Path | None, done: Callable[[NullRuns], None]) -> NullRuns:
-    """Judge the eight cases of the quick profile `runs` times against stored baselines.
+    """Judge the cases of the quick profile `runs` times against stored baselines.
 
     Every run times each case anew; every tenth also converts and evaluates each anew.
 

@@ -92,12 +92,13 @@ def _null(section: Section | None) -> Iterator[str]:
     _, high = wilson_interval(found["alarmed"], found["runs"])
     yield (
         f"**{found['alarmed']} of {found['runs']} null runs raised an alarm** (Wilson's 95 % "
-        f"interval ends at {100 * high:.1f} %). A null run judges all metrics of the eight cases "
-        f"of `fashion_mnist-custom` on 10,000 images against the stored baselines: "
-        f"{found['verdicts']:,} verdicts in all. Every run times every case anew, in turns with "
-        f"its sibling; {found['fresh']} of them also converted and evaluated every case anew, the "
-        f"others took conversions and evaluations from the cache, since those are the same to the "
-        f"bit. They ran in one process, with {found['seconds'] / found['runs']:.1f} s for one."
+        f"interval ends at {100 * high:.1f} %). A null run judges all metrics of the "
+        f"{found['cases'] // found['runs']} cases of `fashion_mnist-custom` on 10,000 images "
+        f"against the stored baselines: {found['verdicts']:,} verdicts in all. Every run times "
+        f"every case anew, in turns with its sibling; {found['fresh']} of them also converted and "
+        f"evaluated every case anew, the others took conversions and evaluations from the cache, "
+        f"since those are the same to the bit. They ran in one process, with "
+        f"{found['seconds'] / found['runs']:.1f} s for one."
     )
     yield (
         f"Verdicts that neither fail nor pass: {found['inconclusive']} inconclusive, "
