@@ -3,13 +3,26 @@
 from functools import partial
 from pathlib import Path
 
-from tinyml_bench import FineTuning, Training, models, workload
-from tinyml_bench.variants import FAMILIES, PLAIN
+from tinyml_bench import (
+    AVERAGED,
+    COLOUR_STAGES,
+    COMPRESSED_VARIANTS,
+    GREY_STAGES,
+    PLAIN_VARIANTS,
+    FineTuning,
+    Training,
+    make_custom,
+    make_dense,
+    make_mobilenet,
+    make_mobilenet_v2,
+    make_vgg16,
+    workload,
+)
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 # A compressed network needs a training of its own, so that only these workloads have any.
-COMPRESSED = (*PLAIN, *FAMILIES)
+ALL_VARIANTS = (*PLAIN_VARIANTS, *COMPRESSED_VARIANTS)
 
 # Learns from the float network's answers alone, and is chosen by how often it answers alike.
 ALIKE = partial(FineTuning, distillation=1.0)
@@ -17,7 +30,7 @@ ALIKE = partial(FineTuning, distillation=1.0)
 
 @workload(
     "fashion_mnist-custom",
-    variants=COMPRESSED,
+    variants=ALL_VARIANTS,
     checkpoint=CHECKPOINTS / "fashion_mnist-custom.npz",
     training=Training(epochs=60, label_smoothing=0.05, shift=0.08, mirror=True),
     compression={
@@ -27,12 +40,12 @@ ALIKE = partial(FineTuning, distillation=1.0)
 )
 def fashion_mnist_custom():
     """Return the small CNN for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
-    return models.make_custom(input_shape=(28, 28, 1), classes=10)
+    return make_custom(input_shape=(28, 28, 1), classes=10)
 
 
 @workload(
     "pneumonia-custom",
-    variants=COMPRESSED,
+    variants=ALL_VARIANTS,
     profile="full",
     checkpoint=CHECKPOINTS / "pneumonia-custom.npz",
     training=Training(
@@ -59,7 +72,7 @@ def fashion_mnist_custom():
 )
 def pneumonia_custom():
     """Return the small CNN for chest X-rays, (150, 150, 1) raw pixels to 2 classes."""
-    return models.make_custom((150, 150, 1), 2, stages=models.GREY_STAGES, scaled=False)
+    return make_custom((150, 150, 1), 2, stages=GREY_STAGES, scaled=False)
 
 
 @workload(
@@ -68,7 +81,7 @@ def pneumonia_custom():
     checkpoint=CHECKPOINTS / "pneumonia-custom1000.npz",
     training=Training(
         base="pneumonia-custom",
-        frozen_until=models.AVERAGED,
+        frozen_until=AVERAGED,
         images=1000,
         epochs=0,
         head_epochs=60,
@@ -86,12 +99,12 @@ def pneumonia_custom1000():
 
     Its convolutions know X-rays of 150 pixels; only the head has seen larger ones.
     """
-    return models.make_custom((1000, 1000, 1), 2, stages=models.GREY_STAGES, scaled=False)
+    return make_custom((1000, 1000, 1), 2, stages=GREY_STAGES, scaled=False)
 
 
 @workload(
     "skin_lesion-custom",
-    variants=COMPRESSED,
+    variants=ALL_VARIANTS,
     profile="full",
     checkpoint=CHECKPOINTS / "skin_lesion-custom.npz",
     training=Training(
@@ -119,8 +132,8 @@ def pneumonia_custom1000():
 )
 def skin_lesion_custom():
     """Return the small CNN for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
-    return models.make_custom(
-        (224, 224, 3), 7, stages=models.COLOUR_STAGES, dropout=0.3, scaled=False, momentum=0.9
+    return make_custom(
+        (224, 224, 3), 7, stages=COLOUR_STAGES, dropout=0.3, scaled=False, momentum=0.9
     )
 
 
@@ -152,7 +165,7 @@ def skin_lesion_custom():
 )
 def pneumonia_mobilenet():
     """Return MobileNet for chest X-rays, (224, 224, 1) raw pixels to 2 classes."""
-    return models.make_mobilenet((224, 224, 1), 2)
+    return make_mobilenet((224, 224, 1), 2)
 
 
 @workload(
@@ -182,7 +195,7 @@ def pneumonia_mobilenet():
 )
 def skin_lesion_mobilenet():
     """Return MobileNetV2 for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
-    return models.make_mobilenet_v2((224, 224, 3), 7)
+    return make_mobilenet_v2((224, 224, 3), 7)
 
 
 @workload(
@@ -202,7 +215,7 @@ def skin_lesion_mobilenet():
 )
 def fashion_mnist_vgg16():
     """Return VGG16 at 32 pixels for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
-    return models.make_vgg16((28, 28, 1), 10, side=32)
+    return make_vgg16((28, 28, 1), 10, side=32)
 
 
 @workload(
@@ -232,7 +245,7 @@ def fashion_mnist_vgg16():
 )
 def pneumonia_vgg16():
     """Return VGG16 for chest X-rays, (224, 224, 1) raw pixels to 2 classes."""
-    return models.make_vgg16((224, 224, 1), 2)
+    return make_vgg16((224, 224, 1), 2)
 
 
 @workload(
@@ -261,12 +274,12 @@ def pneumonia_vgg16():
 )
 def skin_lesion_vgg16():
     """Return VGG16 for skin lesions, (224, 224, 3) raw pixels to 7 classes."""
-    return models.make_vgg16((224, 224, 3), 7)
+    return make_vgg16((224, 224, 3), 7)
 
 
 @workload(
     "fashion_mnist-mobilenet",
-    variants=COMPRESSED,
+    variants=ALL_VARIANTS,
     profile="full",
     checkpoint=CHECKPOINTS / "fashion_mnist-mobilenet.npz",
     training=Training(
@@ -295,12 +308,12 @@ def skin_lesion_vgg16():
 )
 def fashion_mnist_mobilenet():
     """Return MobileNet at 96 pixels for Fashion-MNIST, (28, 28, 1) raw pixels to 10 classes."""
-    return models.make_mobilenet((28, 28, 1), 10, side=96)
+    return make_mobilenet((28, 28, 1), 10, side=96)
 
 
 @workload(
     "fashion_mnist-dense",
-    variants=(*PLAIN, "pruned90b1x4_float32", "pruned90b1x4_experimental_sparsity"),
+    variants=(*PLAIN_VARIANTS, "pruned90b1x4_float32", "pruned90b1x4_experimental_sparsity"),
     profile="full",
     checkpoint=CHECKPOINTS / "fashion_mnist-dense.npz",
     training=Training(
@@ -319,4 +332,4 @@ def fashion_mnist_dense():
     What pruning in blocks and a sparse encoding are worth shows here: no kernel has them for the
     convolutions that the other networks are made of.
     """
-    return models.make_dense((28, 28, 1), 10)
+    return make_dense((28, 28, 1), 10)

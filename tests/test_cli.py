@@ -10,7 +10,7 @@ import pytest
 
 from tinyml_bench import cli
 from tinyml_bench.registry import Registry
-from tinyml_bench.variants import FAMILIES, PLAIN
+from tinyml_bench.variants import COMPRESSED_VARIANTS, PLAIN_VARIANTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,7 +48,7 @@ def test_list_shows_our_workload_and_every_variant(capsys):
     assert cli.main(["list"]) == 0
     printed = capsys.readouterr().out
     assert "fashion_mnist-custom" in printed
-    stored = rf"^fashion_mnist-custom .*/{len(PLAIN) + len(FAMILIES)} *$"
+    stored = rf"^fashion_mnist-custom .*/{len(PLAIN_VARIANTS) + len(COMPRESSED_VARIANTS)} *$"
     assert re.search(stored, printed, re.MULTILINE)
     for variant in ("tf", "float16", "int16x8", "int8", "pqat_int8"):
         assert f"\n{variant} " in printed

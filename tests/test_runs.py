@@ -112,7 +112,7 @@ def test_a_written_run_is_read_by_name_by_path_and_as_the_last(tmp_path):
     path = runs.write(_run(), folder)
     assert path == folder / "before.json"
     for name in ("before", "last", str(path)):
-        assert runs.read(name, folder).name == "before"
+        assert runs.read_run(name, folder).name == "before"
     assert {file.name for file in folder.iterdir()} == {".gitignore", "before.json", "last.json"}
     assert (folder / ".gitignore").read_text() == "*\n"
     assert runs.names(folder) == ["before", "last"]
@@ -122,8 +122,8 @@ def test_the_last_run_is_the_latest_written(tmp_path):
     """A second run replaces last.json and leaves the first one's file."""
     runs.write(_run("a"), tmp_path)
     runs.write(_run("b"), tmp_path)
-    assert runs.read("last", tmp_path).name == "b"
-    assert runs.read("a", tmp_path).name == "a"
+    assert runs.read_run("last", tmp_path).name == "b"
+    assert runs.read_run("a", tmp_path).name == "a"
 
 
 @pytest.mark.parametrize("name", ["with space", "ünïcode", "...", "a%2Eb", "new\nline", "a:b*"])
@@ -134,7 +134,7 @@ def test_an_odd_name_keeps_its_own_file_inside_the_folder(name, tmp_path):
     assert path.parent == folder
     assert not path.name.startswith(".")
     assert path.name.isascii()
-    assert runs.read(name, folder).name == name
+    assert runs.read_run(name, folder).name == name
     assert name in runs.names(folder)
 
 
@@ -150,9 +150,9 @@ def test_an_unknown_name_lists_the_saved_ones(tmp_path):
     """The error has the known names and the command that saves one."""
     runs.write(_run("before"), tmp_path)
     with pytest.raises(UsageError, match=r"'after'.*Known: before, last.*--benchmark-save"):
-        runs.read("after", tmp_path)
+        runs.read_run("after", tmp_path)
     with pytest.raises(UsageError, match="Known: none yet"):
-        runs.read("after", tmp_path / "nowhere")
+        runs.read_run("after", tmp_path / "nowhere")
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
@@ -210,7 +210,7 @@ def test_a_malformed_run_names_file_and_fault(change, message, tmp_path):
     path = tmp_path / "hurt.json"
     path.write_text(json.dumps(mapping))
     with pytest.raises(UsageError, match=message) as caught:
-        runs.read("hurt", tmp_path)
+        runs.read_run("hurt", tmp_path)
     assert str(path) in str(caught.value)
     assert "--benchmark-save" in str(caught.value)
 
@@ -219,13 +219,13 @@ def test_text_that_is_no_json_names_line_and_column(tmp_path):
     """A cut-off file is an error with the position at which it breaks off."""
     (tmp_path / "cut.json").write_text('{\n "format": 1,\n')
     with pytest.raises(UsageError, match=r"cut\.json .*line 3, column 1"):
-        runs.read("cut", tmp_path)
+        runs.read_run("cut", tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"binary\.json .*decode"):
-        runs.read("binary", tmp_path)
+        runs.read_run("binary", tmp_path)
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(UsageError, match=r"the file is \[\], expected an object"):
-        runs.read("list", tmp_path)
+        runs.read_run("list", tmp_path)
 
 
 def test_an_older_format_is_upgraded_step_by_step(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from tinyml_bench.families import BUILT_IN
 from tinyml_bench.siblings import beside_siblings, plain_sibling, training_rank
-from tinyml_bench.variants import PLAIN
+from tinyml_bench.variants import PLAIN_VARIANTS
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_the_plain_sibling_is_the_last_part_of_a_familys_name(variant, plain):
 def test_all_that_are_built_in_stand_beside_theirs_however_they_came():
     """Pruned, clustered, trained for int8, and what keeps zeros, values or both."""
     mixed = [str(name) for name in np.random.default_rng(6).permutation(BUILT_IN)]
-    found = beside_siblings([*PLAIN, *mixed])
-    assert [name for name in found if name in PLAIN] == list(PLAIN)
+    found = beside_siblings([*PLAIN_VARIANTS, *mixed])
+    assert [name for name in found if name in PLAIN_VARIANTS] == list(PLAIN_VARIANTS)
     after = found.index("int8")
     assert found[after:] == (
         "int8",
@@ -48,7 +48,7 @@ def test_all_that_are_built_in_stand_beside_theirs_however_they_came():
         "cqat_int8",
         "pcqat_int8",
     )
-    assert sorted(found) == sorted({*PLAIN, *BUILT_IN})
+    assert sorted(found) == sorted({*PLAIN_VARIANTS, *BUILT_IN})
 
 
 def test_without_families_nothing_moves():

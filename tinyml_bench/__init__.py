@@ -10,27 +10,55 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Public name -> module that defines it. Resolved on first use (PEP 562), so that the pytest plugin
-# costs nothing in a project that merely has this package installed.
-_PUBLIC = {
-    "CaseId": "records",
-    "Dataset": "datasets",
-    "FineTuning": "workloads",
-    "Recipe": "variants",
-    "Split": "datasets",
-    "TinymlError": "errors",
-    "Training": "workloads",
-    "Workload": "workloads",
-    "convert": "conversion",
-    "dataset": "datasets",
-    "metric": "quality",
-    "register": "registration",
-    "quantizer_variant": "variants",
-    "variant": "variants",
-    "workload": "workloads",
+# Module -> the public names that it defines. Resolved on first use (PEP 562), so that the pytest
+# plugin costs nothing in a project that merely has this package installed.
+_DEFINED_IN = {
+    "conversion": ("convert",),
+    "datasets": ("SPLITS", "Dataset", "Split", "dataset"),
+    "errors": (
+        "BaselineError",
+        "CacheError",
+        "CheckpointError",
+        "CheckpointMissingError",
+        "DataCorruptError",
+        "DataIncompleteError",
+        "DataMissingError",
+        "ModelFileError",
+        "TinymlError",
+        "UsageError",
+        "WorkloadError",
+    ),
+    "families": ("Family",),
+    "models": (
+        "AVERAGED",
+        "COLOUR_STAGES",
+        "GREY_STAGES",
+        "SMALL_IMAGE_STAGES",
+        "Stage",
+        "make_custom",
+        "make_dense",
+        "make_mobilenet",
+        "make_mobilenet_v2",
+        "make_vgg16",
+    ),
+    "quality": ("metric",),
+    "records": ("CaseId", "Finding", "Measurement", "Run", "Verdict"),
+    "registration": ("register",),
+    "runs": ("read_run",),
+    "session": ("CaseUnderTest",),
+    "variants": (
+        "COMPRESSED_VARIANTS",
+        "PLAIN_VARIANTS",
+        "Recipe",
+        "quantizer_variant",
+        "variant",
+    ),
+    "workloads": ("FINE_TUNING", "FineTuning", "Training", "Workload", "workload"),
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are the keys above
+_PUBLIC = {name: module for module, names in _DEFINED_IN.items() for name in names}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are the values above
 
 
 def __getattr__(name: str) -> Any:

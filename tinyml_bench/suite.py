@@ -156,7 +156,7 @@ class Suite:
         self.folder = options.baselines or project.baselines
         self._workbench: Workbench | None = None
         # Read now: at its end this run may take the place of that one.
-        self._against = runs.read(options.against, project.runs) if options.against else None
+        self._against = runs.read_run(options.against, project.runs) if options.against else None
         self._added: dict[CaseId, dict[str, float]] = {}
         self._absent: dict[CaseId, dict[str, str]] = {}
         self._recalled: set[CaseId] = set()

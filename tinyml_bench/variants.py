@@ -388,7 +388,7 @@ for _recipe in (*_BUILT_IN, *_BY_LITERT):
 for _name in _FAMILIES:
     VARIANTS.add(_name, VARIANTS[_name])
 
-PLAIN = tuple(recipe.name for recipe in _BUILT_IN)
+PLAIN_VARIANTS = tuple(recipe.name for recipe in _BUILT_IN)
 """The variants that need no training of their own, in the order of the tables."""
-FAMILIES = _FAMILIES
+COMPRESSED_VARIANTS = _FAMILIES
 """The variants of compressed networks that are listed; any other name of the grammar is one too."""

@@ -59,7 +59,7 @@ def newest(folder: Path) -> tuple[Environment, Run, dict[CaseId, Path]] | None:
     for environment in reversed(RELEASED):
         with contextlib.suppress(TinymlError):
             models = runs.kept_models(environment.run, folder)
-            return environment, runs.read(environment.run, folder), models
+            return environment, runs.read_run(environment.run, folder), models
     return None
 
 

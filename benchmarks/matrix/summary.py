@@ -148,7 +148,7 @@ def show(markdown: Sequence[Path]) -> int:
 def tell(name: str, markdown: Sequence[Path]) -> int:
     """Print the tables of a saved run and what fails in it; return 2 where there is no such run."""
     try:
-        run = runs.read(name, Project.find(ROOT).runs)
+        run = runs.read_run(name, Project.find(ROOT).runs)
     except TinymlError as error:
         print(error)
         return 2
@@ -162,7 +162,7 @@ def compare(base: str, new: str, markdown: Sequence[Path]) -> int:
     """Print what a run measured otherwise than that of its base; return 2 where one is not."""
     folder = Project.find(ROOT).runs
     try:
-        old, now = runs.read(base, folder), runs.read(new, folder)
+        old, now = runs.read_run(base, folder), runs.read_run(new, folder)
     except TinymlError as error:
         print(error)
         return 2
@@ -176,7 +176,7 @@ def _column(environment: Environment, folder: Path, tests: Path) -> Column:
     path = tests / f"{environment.name}.xml"
     run = None
     if (folder / f"{environment.run}.json").is_file():
-        run = runs.read(environment.run, folder)
+        run = runs.read_run(environment.run, folder)
     if not path.is_file():
         return Column(environment, run)
     cases = list(ElementTree.parse(path).iter("testcase"))  # noqa: S314 - pytest wrote it here

@@ -61,7 +61,7 @@ def best(command: list[str], cache: str) -> float:
 
 def print_invoke_shares() -> None:
     """Print which share of an evaluation was spent inside the interpreter; the goal is 0.8."""
-    run = runs.read("last", ROOT / ".tinyml_bench" / "runs")
+    run = runs.read_run("last", ROOT / ".tinyml_bench" / "runs")
     rows = [
         (str(measurement.case), measurement.facts["invoke_share"], 0.8)
         for measurement in run.measurements

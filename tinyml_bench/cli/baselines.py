@@ -41,7 +41,9 @@ def _baseline_diff(options: argparse.Namespace) -> str:
     from tinyml_bench import ledger, runs
 
     here = project()
-    return ledger.diff(runs.read(options.run, here.runs), _with_baselines(here, options), width())
+    return ledger.diff(
+        runs.read_run(options.run, here.runs), _with_baselines(here, options), width()
+    )
 
 
 def _baseline_verify(options: argparse.Namespace) -> str:

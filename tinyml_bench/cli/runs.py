@@ -81,7 +81,7 @@ def _table(options: argparse.Namespace) -> str:
     from tinyml_bench import report, runs
 
     here, columns = project(), width()
-    run = runs.read(options.run, here.runs)
+    run = runs.read_run(options.run, here.runs)
     drawn = report.tables(
         run, width=columns, form=options.format, paper=options.paper, basis=options.basis
     )
@@ -97,7 +97,7 @@ def _results(options: argparse.Namespace) -> str:
 
     here = unregistered()
     names = {name: DATASETS[name].class_names for name in DATASETS}
-    text = results.page(runs.read(options.run, here.runs), names)
+    text = results.page(runs.read_run(options.run, here.runs), names)
     return results.write(text, options.output or here.root / "docs" / "results.md")
 
 
@@ -107,7 +107,7 @@ def _compare(options: argparse.Namespace) -> str:
     from tinyml_bench import comparison, runs
 
     here = project()
-    old, new = runs.read(options.old, here.runs), runs.read(options.new, here.runs)
+    old, new = runs.read_run(options.old, here.runs), runs.read_run(options.new, here.runs)
     found = comparison.compare(old, new, here)
     options.status = found.status
     if options.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyml_bench.runs.files import find, names, read, write
+from tinyml_bench.runs.files import find, names, read_run, write
 from tinyml_bench.runs.models import keep_models, kept_models
 from tinyml_bench.runs.schema import (
     FORMAT,
@@ -25,7 +25,7 @@ __all__ = [
     "measurement_from_json",
     "measurement_to_json",
     "names",
-    "read",
+    "read_run",
     "to_json",
     "write",
 ]

@@ -41,7 +41,7 @@ def write(run: Run, folder: Path) -> Path:
     return path
 
 
-def read(name_or_path: str, folder: Path) -> Run:
+def read_run(name_or_path: str, folder: Path) -> Run:
     """Read the run saved under a name in `folder`, or the file at a path.
 
     Raises

@@ -12,7 +12,7 @@ from pathlib import Path
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.files import write_atomically
 from tinyml_bench.records import CaseId, Measurement, Run
-from tinyml_bench.runs.files import LAST, file_name, find, read
+from tinyml_bench.runs.files import LAST, file_name, find, read_run
 
 _SUFFIX = ".models"
 
@@ -47,7 +47,7 @@ def kept_models(name_or_path: str, folder: Path) -> dict[CaseId, Path]:
     Parameters
     ----------
     name_or_path : str
-        As :func:`~tinyml_bench.runs.read` takes it.
+        As :func:`~tinyml_bench.runs.read_run` takes it.
     folder : Path
 
     Raises
@@ -57,7 +57,7 @@ def kept_models(name_or_path: str, folder: Path) -> dict[CaseId, Path]:
     ModelFileError
         A kept file is not the model that the run measured.
     """
-    path, run = find(name_or_path, folder), read(name_or_path, folder)
+    path, run = find(name_or_path, folder), read_run(name_or_path, folder)
     # Beside the file first, however it was renamed; `last` is another name of a run.
     places = (path.with_suffix(_SUFFIX), _folder(path.parent, run.name))
     found = {one.case: _kept(one, places) for one in run.measurements}
