@@ -26,8 +26,8 @@ from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.chatter import silenced
 from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import Split, dataset
+from tinyml_bench.files import CACHE_VARIABLE
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.folders import CACHE_VARIABLE
 from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.policy import Policy
 from tinyml_bench.tflite import Runner

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml_bench.families import BUILT_IN
-from tinyml_bench.siblings import beside_siblings, plain_sibling, training_rank
+from tinyml_bench.families import BUILT_IN, beside_siblings, plain_sibling, training_rank
 from tinyml_bench.variants import PLAIN_VARIANTS
 
 

@@ -19,7 +19,7 @@ from tinyml_bench import ab, runs
 from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.cases import cases_of, has_file
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
-from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
+from tinyml_bench.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId

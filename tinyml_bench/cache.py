@@ -16,15 +16,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml_bench.errors import CacheError, UsageError
-from tinyml_bench.files import write_atomically
-from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
-from tinyml_bench.keys import key
+from tinyml_bench.files import CACHE_VARIABLE, cache_folder, write_atomically
 
 __all__ = ["DEFAULT_LIMIT_BYTES", "LIMIT_VARIABLE", "Cache", "Entry", "Usage", "key"]
 
@@ -94,7 +92,7 @@ class Cache:
     Parameters
     ----------
     folder : Path or None
-        ``None`` is :func:`tinyml_bench.folders.cache_folder`.
+        ``None`` is :func:`tinyml_bench.files.cache_folder`.
     enabled : bool
         If not, nothing is found and nothing kept: `put` serves this process alone.
 
@@ -342,3 +340,43 @@ def _remove(path: Path) -> bool:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+def key(**parts: object) -> str:
+    """Return the name of what depends on `parts` only, 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    **parts : str, int, float, bool or mapping
+        Mappings have text keys and such values again; their order does not count.
+
+    Raises
+    ------
+    TypeError
+        A part is of another type, so that its text need not say all that it is.
+
+    Examples
+    --------
+    >>> key(model="a", options={"x": 1, "y": 2}) == key(options={"y": 2, "x": 1}, model="a")
+    True
+    """
+    text = json.dumps(_canonical("key", parts), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(place: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return {
+            _text_key(place, name): _canonical(f"{place}.{name}", value[name]) for name in value
+        }
+    if isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(
+        f"{place}: expected text, a number or a mapping of such, got {type(value).__name__}"
+    )
+
+
+def _text_key(place: str, name: object) -> str:
+    if isinstance(name, str):
+        return name
+    raise TypeError(f"{place}: expected names that are text, got the {type(name).__name__} {name}")

@@ -11,12 +11,12 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.cache import Cache, key
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Inputs
-from tinyml_bench.divergence import mean_divergence
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.isolation import IsolatedExecutor, failure
+from tinyml_bench.qualities.classes import mean_divergence
 from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
 from tinyml_bench.runtimes import Runtime

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench import calibration
+from tinyml_bench.cache import key
 from tinyml_bench.datasets.samples import Samples, Shapes
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.errors import DataMissingError, UsageError
-from tinyml_bench.keys import key
 from tinyml_bench.networks import Input
 from tinyml_bench.quality import check_samples
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench import machine
+from tinyml_bench.cache import key
 from tinyml_bench.datasets import Split
-from tinyml_bench.folders import cache_folder
-from tinyml_bench.keys import key
+from tinyml_bench.files import cache_folder
 from tinyml_bench.workloads import Training, Workload
 
 

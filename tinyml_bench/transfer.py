@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import activations, bases, checkpoints
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyml_bench import activations, bases, checkpoints, conversion, machine
 from tinyml_bench.activations import Activations
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, fit
 from tinyml_bench.errors import UsageError
-from tinyml_bench.int8_layers import Int8Layers
 from tinyml_bench.models import AVERAGED
+from tinyml_bench.runtimes import Runtime
 from tinyml_bench.states import State
+from tinyml_bench.tflite import Runner
 from tinyml_bench.variables import weights_of
+from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import Training
 
 if TYPE_CHECKING:
@@ -117,3 +123,46 @@ def _freeze(upper: Any, training: Training) -> None:
     for layer in upper.layers:
         if training.frozen_norm and isinstance(layer, BatchNormalization):
             layer.trainable = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Int8Layers:
+    """Stands where a Keras model of the layers would.
+
+    Parameters
+    ----------
+    name : str
+        Tells the file that was made, by its hash.
+    input_shape, output_shape : tuple
+        Of the layers, the batch first.
+    runner : Runner
+    """
+
+    name: str
+    input_shape: tuple[int | None, ...]
+    output_shape: tuple[int | None, ...]
+    runner: Runner
+
+    @classmethod
+    def of(cls, layers: Any, calibration: Split) -> Int8Layers:
+        """Convert `layers` as the variant int8 is converted, calibrated with the same images.
+
+        Parameters
+        ----------
+        layers : tf_keras.Model
+        calibration : Split
+
+        Raises
+        ------
+        ModelFileError
+            The runtime cannot run what was made.
+        """
+        content = conversion.convert(VARIANTS["int8"], layers, calibration.images)
+        made = hashlib.sha256(content).hexdigest()
+        runner = Runner(content, Runtime(threads=machine.cores()), layers.name)
+        return cls(f"{layers.name} int8 {made}", layers.input_shape, layers.output_shape, runner)
+
+    def predict_on_batch(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the layers make of ``(n, ...)`` pixels, dequantized."""
+        outputs, _ = self.runner.run((pixels,))
+        return outputs[0]

@@ -12,9 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from tinyml_bench.anatomy import FLOATS, INTEGERS, PER_CHANNEL, PER_TENSOR, Operator, Structure
+from tinyml_bench.anatomy import (
+    FLOATS,
+    INTEGERS,
+    PER_CHANNEL,
+    PER_TENSOR,
+    Operator,
+    Structure,
+    paired,
+)
 from tinyml_bench.errors import UsageError
-from tinyml_bench.pairing import paired
 
 LARGE: Final = 1024
 """Weights of at least so many elements are what TensorFlow quantizes without calibration."""

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench.anatomy import Operator, Structure
+from tinyml_bench.anatomy import Operator, Structure, paired
 from tinyml_bench.compression import Compression
 from tinyml_bench.metrics import METRICS
-from tinyml_bench.pairing import paired
 from tinyml_bench.patterns import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.policy import Policy
 from tinyml_bench.truth import LARGE

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench import machine
-from tinyml_bench.keys import key
+from tinyml_bench.cache import key
 from trust.running import ROOT
 
 PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"

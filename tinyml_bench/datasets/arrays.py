@@ -22,11 +22,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.datasets.locks import holding
 from tinyml_bench.datasets.split import content_sha256
 from tinyml_bench.errors import CacheError
-from tinyml_bench.files import write_atomically
-from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
+from tinyml_bench.files import CACHE_VARIABLE, cache_folder, holding, write_atomically
 
 FORMAT = 1
 UNUSED_SECONDS = 30 * 24 * 3600.0

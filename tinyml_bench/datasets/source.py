@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tinyml_bench.datasets.fetchers import Fetcher, FetchError
-from tinyml_bench.datasets.locks import holding
 from tinyml_bench.datasets.places import DataFile, Place
 from tinyml_bench.errors import CacheError, DataCorruptError, DataMissingError, UsageError
-from tinyml_bench.folders import CACHE_VARIABLE, cache_folder
+from tinyml_bench.files import CACHE_VARIABLE, cache_folder, holding
 from tinyml_bench.registry import unknown_name
 
 DATA_VARIABLE = "TINYML_BENCH_DATA"

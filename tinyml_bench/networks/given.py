@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyml_bench.cache import key
 from tinyml_bench.errors import UsageError
-from tinyml_bench.keys import key
 from tinyml_bench.networks import loading
 from tinyml_bench.shipping import ship_by_value
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
+from tinyml_bench.families import beside_siblings
 from tinyml_bench.records import Measurement, Run, Verdict
 from tinyml_bench.registry import unknown_name
 from tinyml_bench.report import captions
@@ -23,7 +24,6 @@ from tinyml_bench.report.figures import (
     own_metrics,
     own_title,
 )
-from tinyml_bench.siblings import beside_siblings
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {

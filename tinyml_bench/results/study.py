@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tinyml_bench import paper, soundness
 from tinyml_bench.errors import UsageError
+from tinyml_bench.families import plain_sibling
 from tinyml_bench.records import CaseId, Measurement, Run
-from tinyml_bench.siblings import plain_sibling
 
 REFERENCE = "tf"
 PLAIN = "float32"

@@ -9,8 +9,7 @@ from typing import Any
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
-from tinyml_bench.outcomes import pack_rows, unpack_rows
-from tinyml_bench.predictions import Predictions, pack, unpack
+from tinyml_bench.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
 from tinyml_bench.quality import described, remember
 from tinyml_bench.records import (
     CaseId,

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinyml_bench.cache import Cache
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import filled
@@ -20,7 +21,6 @@ from tinyml_bench.versions.graph import graph_changes, in_words
 from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.notes import notes, release_notes
-from tinyml_bench.versions.steps import Steps
 from tinyml_bench.versions.traits import Probe, Trait
 from tinyml_bench.versions.workshop import Workshop
 

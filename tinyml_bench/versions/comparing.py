@@ -13,6 +13,7 @@ from tinyml_bench.cache import Cache
 from tinyml_bench.cases import cases_of
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.isolation import failure
+from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.registry import unknown_name
@@ -20,7 +21,6 @@ from tinyml_bench.versions.difference import Difference, difference
 from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.race import race
-from tinyml_bench.versions.steps import Steps
 from tinyml_bench.versions.workshop import Toolchain, Workshop
 from tinyml_bench.workloads import WORKLOADS
 

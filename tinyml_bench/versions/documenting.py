@@ -10,6 +10,7 @@ from pathlib import Path
 from tinyml_bench.cache import Cache
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.files import write_atomically
+from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import table
@@ -20,7 +21,6 @@ from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.notes import notes, release_notes
 from tinyml_bench.versions.rendering import lines_of
-from tinyml_bench.versions.steps import Steps
 from tinyml_bench.versions.workshop import Toolchain, Workshop
 
 _COMMAND = "tinyml-bench versions document"
