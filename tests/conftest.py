@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml_bench.chatter import import_tensorflow, silenced
+from tinyml_bench.system.native_output import import_tensorflow, silenced
 
 # A shell that starts the tests in the background has SIGINT ignored, and children inherit that: the
 # tests that interrupt a child need it as in a terminal.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench import cli
-from tinyml_bench.registry import Registry
+from tinyml_bench.system.registry import Registry
 from tinyml_bench.variants import COMPRESSED_VARIANTS, PLAIN_VARIANTS
 
 ROOT = Path(__file__).parents[1]

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import checkpoints, compressed, files, qat
+from tinyml_bench import checkpoints, compressed, qat
 from tinyml_bench.compression import Compression
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.models import Stage, make_custom
+from tinyml_bench.system import files
 from tinyml_bench.variables import variables_of, weights_of
 from tinyml_bench.workloads import FineTuning, Training, Workload
 

@@ -14,8 +14,8 @@ from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.models import Stage, make_custom
+from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.variables import weights_of
 from tinyml_bench.workloads import FINE_TUNING, FineTuning, Training, Workload, workload
 

@@ -26,7 +26,7 @@ from tinyml_bench import footprint, inspection, structure, truth
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.isolation import IsolatedExecutor, WorkerCrashed
+from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
 from tinyml_bench.tflite import Runner, Runtime
 
 FILES = 2400

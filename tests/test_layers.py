@@ -9,11 +9,11 @@ import tflite
 from tflite_models import build, classifier
 
 from tinyml_bench import conversion, layers, models
-from tinyml_bench.chatter import silenced
 from tinyml_bench.checkpoints import load_model
 from tinyml_bench.flatfile import OperatorFact, Subgraph, TensorFact
 from tinyml_bench.layers.matching import matched
 from tinyml_bench.layers.weights import weight_fault
+from tinyml_bench.system.native_output import silenced
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import Workload
 

@@ -9,7 +9,7 @@ from making import make_baseline, make_case, make_finding, make_measurement, mak
 
 from tinyml_bench import baselines, cli, runs
 from tinyml_bench.records import Run, Verdict
-from tinyml_bench.registry import Registry
+from tinyml_bench.system.registry import Registry
 
 WORKLOAD = """
 from tinyml_bench import workload

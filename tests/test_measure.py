@@ -10,7 +10,6 @@ import pytest
 
 from tinyml_bench import measure, tasks
 from tinyml_bench.anatomy import Structure
-from tinyml_bench.cache import Cache
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import (
     CacheError,
@@ -19,11 +18,12 @@ from tinyml_bench.errors import (
     UsageError,
     WorkloadError,
 )
-from tinyml_bench.isolation import WorkerCrashed
 from tinyml_bench.measure import Workbench
 from tinyml_bench.records import CaseId
 from tinyml_bench.sequential import EarlyStop, Stopping
 from tinyml_bench.steps import Once, _conversion_name
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.workers.executor import WorkerCrashed
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
 from tinyml_bench.variants import VARIANTS, variant

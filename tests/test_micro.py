@@ -24,9 +24,9 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench.chatter import VERBOSE, import_tensorflow, silenced
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.isolation import IsolatedExecutor, WorkerCrashed
+from tinyml_bench.system.native_output import VERBOSE, import_tensorflow, silenced
+from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
 from tinyml_bench.targets import micro
 from tinyml_bench.targets.micro import ARENA_LIMIT_BYTES, Arena, run, smallest_arena
 from tinyml_bench.targets.parity import outputs_on

@@ -37,7 +37,7 @@ def small(keras):
 def keras(request):
     """Return Keras 3, then Keras 2."""
     if request.param == "keras":
-        from tinyml_bench.chatter import import_tensorflow
+        from tinyml_bench.system.native_output import import_tensorflow
 
         import_tensorflow()
         found = pytest.importorskip("keras")
@@ -87,7 +87,7 @@ def test_a_saved_model_is_loaded(model, tmp_path):
 
 def test_a_live_model_reaches_workers_as_a_file(model, tmp_path):
     """Written once for the same weights."""
-    from tinyml_bench.cache import Cache
+    from tinyml_bench.system.cache import Cache
 
     live = network_of("model=", model, tmp_path, ())
     stored = live.stored(Cache(tmp_path))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyml_bench.cache import Cache
 from tinyml_bench.datasets.samples import Samples
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.networks import Input
 from tinyml_bench.provided import CALIBRATION_SAMPLES, Provided, judging_order
+from tinyml_bench.system.cache import Cache
 
 GENERATOR = np.random.default_rng(0)
 TEST = GENERATOR.normal(size=(30, 3)).astype(np.float32), np.arange(30) % 3

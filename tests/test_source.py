@@ -314,7 +314,7 @@ def test_without_locks_nothing_is_lost(
     tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without locks both fetch, and the files are whole."""
-    monkeypatch.setattr("tinyml_bench.files._acquired", lambda _: False)
+    monkeypatch.setattr("tinyml_bench.system.files._acquired", lambda _: False)
     meeting = threading.Barrier(2)
 
     def together(folder: Path) -> None:

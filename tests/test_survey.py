@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tinyml_bench.anatomy import Operator, Structure
-from tinyml_bench.cache import Cache
 from tinyml_bench.deployment import Micro, Npu
 from tinyml_bench.errors import UsageError
-from tinyml_bench.isolation import WorkerCrashed
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.workers.executor import WorkerCrashed
 from tinyml_bench.targets import micro, npu, parity
 from tinyml_bench.targets.micro import Arena, MicroRun
 from tinyml_bench.targets.npu import Estimate

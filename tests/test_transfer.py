@@ -12,8 +12,8 @@ from tinyml_bench import activations, checkpoints, imagenet, transfer
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import accuracy
 from tinyml_bench.errors import CacheError, UsageError
-from tinyml_bench.files import CACHE_VARIABLE
 from tinyml_bench.states import State
+from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.variables import weights_of
 from tinyml_bench.workloads import WORKLOADS, Training, Workload
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tinyml_bench
-from tinyml_bench.isolation import TaskError, WorkerCrashed
+from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
 from tinyml_bench.versions.remote import RemoteWorker
 
 # Beside the tests, or among what is installed.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench import imagenet, packing
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
-from tinyml_bench.files import write_atomically
+from tinyml_bench.system.files import write_atomically
 from tinyml_bench.variables import Weights, variables_of, weights_of
 from tinyml_bench.workloads import Workload
 

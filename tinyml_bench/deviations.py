@@ -13,8 +13,8 @@ from typing import Any, Final
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import CaseId, Finding, Verdict
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.settings import below
+from tinyml_bench.system.registry import unknown_name
 
 WHOLE_CASE = "case"
 """Stands for a metric where the whole case deviates: it crashes."""

@@ -21,7 +21,7 @@ from tinyml_bench.augmentation import batches, steps_per_epoch
 from tinyml_bench.checkpoints import encode, read
 from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CheckpointError
-from tinyml_bench.files import write_atomically
+from tinyml_bench.system.files import write_atomically
 from tinyml_bench.workloads import Training
 
 if TYPE_CHECKING:

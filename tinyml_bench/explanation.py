@@ -14,9 +14,9 @@ from tinyml_bench.metrics import FIXED, METRICS, Metric
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.suite import Options, Suite
+from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads import WORKLOADS
 
 DEFAULT = "default"

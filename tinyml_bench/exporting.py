@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import machine
 from tinyml_bench.cases import has_file
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Array, Inputs
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
-from tinyml_bench.files import write_atomically
 from tinyml_bench.flatfile import ModelFile, read_model
-from tinyml_bench.isolation import failure
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.suite import Options, Suite
+from tinyml_bench.system import machine
+from tinyml_bench.system.files import write_atomically
+from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.c_source import first_line
 from tinyml_bench.targets.firmware import Notes, Vector

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from tinyml_bench import cases, families, machine, structure, tasks
+from tinyml_bench import cases, families, structure, tasks
 from tinyml_bench.anatomy import Structure
-from tinyml_bench.cache import Cache, key
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Inputs
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
-from tinyml_bench.isolation import IsolatedExecutor, failure
 from tinyml_bench.qualities.classes import mean_divergence
 from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
@@ -23,6 +21,9 @@ from tinyml_bench.runtimes import Runtime
 from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.steps import ModelFile, Steps
 from tinyml_bench.stored import mapped
+from tinyml_bench.system import machine
+from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.workers.executor import IsolatedExecutor, failure
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
 from tinyml_bench.workloads import WORKLOADS, Workload
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.quality import QUALITIES, Quality
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 
 @dataclass(frozen=True, slots=True)

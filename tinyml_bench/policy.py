@@ -12,7 +12,7 @@ from tinyml_bench.boards import Board, Budget
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS, quality_of
 from tinyml_bench.records import CaseId, Verdict
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 if TYPE_CHECKING:
     from tinyml_bench.rules import Rule

@@ -18,9 +18,9 @@ from tinyml_bench.boards import Board, boards_from
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import UsageError
 from tinyml_bench.policy import Policy
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.rules import Rule
 from tinyml_bench.settings import Key, Settings, below
+from tinyml_bench.system.registry import unknown_name
 
 _WORDS: dict[type, str] = {list: "list", str: "text", dict: "table"}
 _KNOWN = ("workloads", "baselines", "tolerances", "deviations", "boards", "budget", "policy")

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench import calibration
-from tinyml_bench.cache import key
 from tinyml_bench.datasets.samples import Samples, Shapes
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.networks import Input
 from tinyml_bench.quality import check_samples
+from tinyml_bench.system.cache import key
 
 if TYPE_CHECKING:
-    from tinyml_bench.cache import Cache
+    from tinyml_bench.system.cache import Cache
 
 # Ranges hardly change any more beyond it.
 CALIBRATION_SAMPLES = 200

@@ -28,7 +28,7 @@ from tinyml_bench.qualities.classes import (
 from tinyml_bench.qualities.masks import IOU
 from tinyml_bench.qualities.ranks import ANOMALY_AUC, ROC_AUC
 from tinyml_bench.qualities.record import Contributions, Quality, mean
-from tinyml_bench.registry import Registry
+from tinyml_bench.system.registry import Registry
 
 __all__ = [
     "FEWEST_SAMPLES",

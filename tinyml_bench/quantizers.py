@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, TensorFact, read_model
-from tinyml_bench.machine import version_of
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.machine import version_of
+from tinyml_bench.system.registry import unknown_name
 
 if TYPE_CHECKING:
     from tinyml_bench.variants import Recipe

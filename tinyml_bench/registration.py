@@ -15,9 +15,9 @@ from tinyml_bench.networks import network_of
 from tinyml_bench.provided import Provided
 from tinyml_bench.quality import qualities
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.rules import REGISTRATION, Rule
-from tinyml_bench.shipping import ship_by_value
+from tinyml_bench.system.registry import unknown_name
+from tinyml_bench.system.workers.pickling import ship_by_value
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS
 from tinyml_bench.workloads import PROFILES, WORKLOADS, Build, Workload
 

@@ -18,9 +18,9 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.policy import Tolerance, gated
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.settings import below
+from tinyml_bench.system.registry import unknown_name
 
 KEYS = ("tolerances", "required", "budget", "samples", "early_stop", "deviations")
 

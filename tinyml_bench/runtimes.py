@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 # The word for each interpreter and each set of kernels; the latter with TensorFlow's own name for
 # the resolver that picks them.

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.files import write_atomically
 from tinyml_bench.lookout import Found, look_around
 from tinyml_bench.settings import Settings
+from tinyml_bench.system.files import write_atomically
 
 _EXAMPLE = '''\
 """What is gated here: a small network that tells drawings apart. Put your own in its place."""

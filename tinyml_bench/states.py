@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench import machine
-from tinyml_bench.cache import key
 from tinyml_bench.datasets import Split
-from tinyml_bench.files import cache_folder
+from tinyml_bench.system import machine
+from tinyml_bench.system.cache import key
+from tinyml_bench.system.files import cache_folder
 from tinyml_bench.workloads import Training, Workload
 
 

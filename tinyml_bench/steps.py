@@ -19,15 +19,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import cases, compressed, describing, machine, stretches, tasks
-from tinyml_bench.cache import Cache, key
+from tinyml_bench import cases, compressed, describing, stretches, tasks
 from tinyml_bench.compression import Compression
 from tinyml_bench.conversion import gzip_size
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.isolation import TaskError, failure
 from tinyml_bench.networks import LiveModel, arranged
 from tinyml_bench.provided import Provided
 from tinyml_bench.quality import QUALITIES, Quality
@@ -35,6 +33,9 @@ from tinyml_bench.records import KERAS, CaseId
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.stretches import Call, Contest
+from tinyml_bench.system import machine
+from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.workers.executor import TaskError, failure
 from tinyml_bench.tasks import Description, Images, Wanted
 from tinyml_bench.variants import Recipe
 from tinyml_bench.workloads import WORKLOADS, Workload

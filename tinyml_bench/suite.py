@@ -425,10 +425,10 @@ def _undetectable(measured: Measurement, drop: dict[str, float]) -> dict[str, st
 
 
 def _make_workbench(options: Options) -> Workbench:
-    from tinyml_bench import machine
-    from tinyml_bench.cache import Cache
-    from tinyml_bench.isolation import IsolatedExecutor
     from tinyml_bench.measure import Workbench
+    from tinyml_bench.system import machine
+    from tinyml_bench.system.cache import Cache
+    from tinyml_bench.system.workers.executor import IsolatedExecutor
 
     plan = _plan(options)
     workers = options.workers or min(machine.cores(), 4)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyml_bench.cases import has_file, sibling_of
-from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
 from tinyml_bench.records import CaseId, Measurement
 from tinyml_bench.runtimes import Runtime
+from tinyml_bench.system.native_output import import_tensorflow, silenced
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

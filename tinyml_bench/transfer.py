@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import activations, bases, checkpoints, conversion, machine
+from tinyml_bench import activations, bases, checkpoints, conversion
 from tinyml_bench.activations import Activations
 from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, fit
@@ -19,6 +19,7 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.models import AVERAGED
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.states import State
+from tinyml_bench.system import machine
 from tinyml_bench.tflite import Runner
 from tinyml_bench.variables import weights_of
 from tinyml_bench.variants import VARIANTS

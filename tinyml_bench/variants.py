@@ -17,8 +17,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.families import BUILT_IN as _FAMILIES
 from tinyml_bench.families import Family, is_like_family
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import Registry
-from tinyml_bench.shipping import ship_by_value
+from tinyml_bench.system.registry import Registry
+from tinyml_bench.system.workers.pickling import ship_by_value
 
 Converter = Callable[[Any, Any], bytes]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from matrix.environments import LITERT, RELEASED, ROOT, Environment
-from tinyml_bench import machine, paired, runs
+from tinyml_bench import paired, runs
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
@@ -25,6 +25,7 @@ from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
 from tinyml_bench.report import sentence
+from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images
 from tinyml_bench.tflite import Runner, Runtime
 from tinyml_bench.workloads import WORKLOADS

@@ -22,14 +22,14 @@ import numpy as np
 from tabulate import tabulate
 
 import tinyml_bench
-from tinyml_bench.cache import Cache
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.isolation import IsolatedExecutor
 from tinyml_bench.measure import Workbench
 from tinyml_bench.records import CaseId, Measurement
 from tinyml_bench.runtimes import RUNTIMES, Runtime
 from tinyml_bench.structure import unsupported_operators
 from tinyml_bench.suite import cases_of
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.workloads import WORKLOADS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))

@@ -36,8 +36,8 @@ from tinyml_bench.ab import (
     compare_files,
     measure,
 )
-from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.stats import wilson_interval
+from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import Runner
 
 # Half a layer more of so many equal layers is the slowdown.

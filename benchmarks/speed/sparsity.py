@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from tinyml_bench import conversion
-from tinyml_bench.chatter import import_tensorflow, silenced
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.latency import PairedTimer
+from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import Runner, Runtime
 from tinyml_bench.variants import VARIANTS, Recipe
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench.process import failure
 from tinyml_bench.records import Finding, Verdict
-from tinyml_bench.registry import Registry
 from tinyml_bench.report import sentence
+from tinyml_bench.system.registry import Registry
+from tinyml_bench.system.workers.process import failure
 
 if TYPE_CHECKING:
     from trust.scene import Stage

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench import machine
-from tinyml_bench.cache import key
+from tinyml_bench.system import machine
+from tinyml_bench.system.cache import key
 from trust.running import ROOT
 
 PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"

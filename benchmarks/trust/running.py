@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tinyml_bench import machine
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.gates import GATED
-from tinyml_bench.isolation import IsolatedExecutor
 from tinyml_bench.project import Project
+from tinyml_bench.system import machine
+from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS
 from trust import paint

@@ -10,14 +10,14 @@ from typing import Any
 
 from tinyml_bench import baselines, gates, overlay_gate
 from tinyml_bench.baselines.overlays import Overlay
-from tinyml_bench.cache import Cache
 from tinyml_bench.conversion import convert
 from tinyml_bench.datasets import DATASETS, Split
-from tinyml_bench.isolation import IsolatedExecutor
 from tinyml_bench.measure import Workbench
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.variants import REFERENCE, VARIANTS
 from tinyml_bench.workloads import WORKLOADS
 from trust.catalogue import Answer, judged

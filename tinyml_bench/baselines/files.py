@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tinyml_bench.baselines.schema import RESTORE, Stored, parse_stored
 from tinyml_bench.errors import BaselineError
-from tinyml_bench.files import write_atomically
 from tinyml_bench.records import Baseline, CaseId
+from tinyml_bench.system.files import write_atomically
 
 
 def path_of(folder: Path, case: CaseId) -> Path:

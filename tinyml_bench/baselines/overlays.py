@@ -21,7 +21,7 @@ from tinyml_bench.baselines.files import read_text
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics import METRICS
 from tinyml_bench.records import Baseline, Measurement
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 if sys.version_info >= (3, 11):
     import tomllib

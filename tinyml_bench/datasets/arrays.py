@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.datasets.split import content_sha256
 from tinyml_bench.errors import CacheError
-from tinyml_bench.files import CACHE_VARIABLE, cache_folder, holding, write_atomically
+from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, holding, write_atomically
 
 FORMAT = 1
 UNUSED_SECONDS = 30 * 24 * 3600.0

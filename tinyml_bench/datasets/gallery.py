@@ -10,7 +10,6 @@ from typing import NoReturn, Protocol
 
 import numpy as np
 
-from tinyml_bench.cache import key
 from tinyml_bench.datasets.arrays import Made, Slot
 from tinyml_bench.datasets.lists import Entry, Lists
 from tinyml_bench.datasets.pictures import METHOD, Picture, decode_all
@@ -18,7 +17,8 @@ from tinyml_bench.datasets.source import DATA_VARIABLE, FileSource
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.datasets.trees import FolderTree, Tree, ZipTree
 from tinyml_bench.errors import DataCorruptError, DataMissingError, TinymlError
-from tinyml_bench.files import cache_folder
+from tinyml_bench.system.cache import key
+from tinyml_bench.system.files import cache_folder
 
 
 class Layout(Protocol):

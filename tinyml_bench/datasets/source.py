@@ -14,8 +14,8 @@ from typing import Protocol
 from tinyml_bench.datasets.fetchers import Fetcher, FetchError
 from tinyml_bench.datasets.places import DataFile, Place
 from tinyml_bench.errors import CacheError, DataCorruptError, DataMissingError, UsageError
-from tinyml_bench.files import CACHE_VARIABLE, cache_folder, holding
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, holding
+from tinyml_bench.system.registry import unknown_name
 
 DATA_VARIABLE = "TINYML_BENCH_DATA"
 OFFLINE_VARIABLE = "TINYML_BENCH_OFFLINE"

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench.cache import key
 from tinyml_bench.errors import UsageError
 from tinyml_bench.networks import loading
-from tinyml_bench.shipping import ship_by_value
+from tinyml_bench.system.cache import key
+from tinyml_bench.system.workers.pickling import ship_by_value
 
 if TYPE_CHECKING:
-    from tinyml_bench.cache import Cache
+    from tinyml_bench.system.cache import Cache
 
 _EXPECTED = (
     "expected a Keras model, a function that returns one, a .keras or .h5 file, the folder of a "

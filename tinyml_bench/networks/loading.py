@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.chatter import import_tensorflow
 from tinyml_bench.errors import ModelFileError, UsageError
+from tinyml_bench.system.native_output import import_tensorflow
 
 ANY = "*"
 """Allows all custom code: that of a model which is in the user's own process anyway."""

@@ -10,7 +10,6 @@ from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import beside_siblings
 from tinyml_bench.records import Measurement, Run, Verdict
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.report import captions
 from tinyml_bench.report.figures import (
     ACCURACY,
@@ -24,6 +23,7 @@ from tinyml_bench.report.figures import (
     own_metrics,
     own_title,
 )
+from tinyml_bench.system.registry import unknown_name
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {

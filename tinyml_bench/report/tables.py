@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records import Run
-from tinyml_bench.registry import unknown_name
 from tinyml_bench.report.grid import (
     NARROWEST,
     PAD,
@@ -22,6 +21,7 @@ from tinyml_bench.report.grid import (
 )
 from tinyml_bench.report.panels import Cell, Panel, Sheet, sheet
 from tinyml_bench.report.rows import as_csv
+from tinyml_bench.system.registry import unknown_name
 
 _FORMS = ("text", "markdown", "csv")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.files import write_atomically
 from tinyml_bench.records import Run
 from tinyml_bench.runs.schema import from_json, to_json
+from tinyml_bench.system.files import write_atomically
 
 LAST = "last"
 _LONGEST_STEM = 200  # file systems allow 255 bytes; a temporary name and a suffix are added

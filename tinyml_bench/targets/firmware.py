@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.targets.c_source import Notes, Source, Vector, identifier
 from tinyml_bench.tflite import Runner, Runtime
 

@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 from tinyml_bench.deployment import Npu
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, OperatorFact, read_model
-from tinyml_bench.machine import version_of
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.machine import version_of
+from tinyml_bench.system.registry import unknown_name
 
 NPU_PACKAGE: Final = "ethos-u-vela"
 OLDEST_VERSION: Final = 4

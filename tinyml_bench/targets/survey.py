@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import machine
 from tinyml_bench.anatomy import Structure
-from tinyml_bench.cache import Cache, key
 from tinyml_bench.deployment import Deployment, Micro, Npu, Parity
-from tinyml_bench.isolation import failure
+from tinyml_bench.system import machine
+from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.targets import micro, npu, parity
 from tinyml_bench.tflite import Runtime
 

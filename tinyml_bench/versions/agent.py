@@ -92,7 +92,7 @@ class Agent:
 
     def do_hello(self) -> Answer:
         """Say what is installed, without importing any of it."""
-        from tinyml_bench import machine
+        from tinyml_bench.system import machine
 
         missing = [name for module, name in NEEDED.items() if not _is_there(module)]
         versions = {**machine.toolchain(), "tensorflow": _tensorflow_version()}
@@ -119,7 +119,7 @@ class Agent:
     def do_convert(self, workload: str, variant: str) -> Answer:
         """Return the ``.tflite`` file, and what converting it has warned of."""
         from tinyml_bench import tasks
-        from tinyml_bench.chatter import silenced
+        from tinyml_bench.system.native_output import silenced
         from tinyml_bench.variants import VARIANTS
 
         if workload not in self._described:
@@ -137,7 +137,7 @@ class Agent:
         import numpy as np
 
         from tinyml_bench import tasks
-        from tinyml_bench.chatter import silenced
+        from tinyml_bench.system.native_output import silenced
         from tinyml_bench.tflite import Runner
 
         found, images = self._workload(workload)
@@ -197,9 +197,9 @@ class Agent:
         return {"ns": times}, ()
 
     def _workload(self, name: str) -> tuple[Any, Any]:
-        from tinyml_bench.chatter import import_tensorflow
         from tinyml_bench.datasets import DATASETS
         from tinyml_bench.project import Project
+        from tinyml_bench.system.native_output import import_tensorflow
         from tinyml_bench.tasks import Images
         from tinyml_bench.workloads import WORKLOADS
 
@@ -212,7 +212,7 @@ class Agent:
 
 
 def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:
-    from tinyml_bench.chatter import silenced
+    from tinyml_bench.system.native_output import silenced
     from tinyml_bench.tflite import Runner
 
     with silenced():

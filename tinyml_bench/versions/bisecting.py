@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyml_bench.cache import Cache
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import filled
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.progress import Steps
 from tinyml_bench.versions.comparing import cause
 from tinyml_bench.versions.graph import graph_changes, in_words
 from tinyml_bench.versions.installing import ready

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinyml_bench.bootstrap import RatioEstimate
-from tinyml_bench.cache import Cache
 from tinyml_bench.cases import cases_of
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.isolation import failure
-from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.progress import Steps
+from tinyml_bench.system.registry import unknown_name
+from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.versions.difference import Difference, difference
 from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml_bench.cache import Cache
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.files import write_atomically
-from tinyml_bench.progress import Steps
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.report.grid import table
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.files import write_atomically
+from tinyml_bench.system.progress import Steps
 from tinyml_bench.versions.comparing import Comparison, Plan, cause, compared
 from tinyml_bench.versions.difference import of_speed
 from tinyml_bench.versions.graph import in_words

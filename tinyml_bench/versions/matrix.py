@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 
 _VERSION: Final = re.compile(r"(?:tf)?(\d+\.\d+)(?:\.\d+)?")
 _NAME: Final = re.compile(r"py3(\d{1,2})-tf(\d)(\d+)")

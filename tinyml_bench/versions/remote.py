@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from tinyml_bench.isolation import TaskError, WorkerCrashed
-from tinyml_bench.process import tail
+from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
+from tinyml_bench.system.workers.process import tail
 from tinyml_bench.versions.wire import GarbageError, packed, unpacked
 
 _LIMIT_SECONDS: Final = 900.0

@@ -10,7 +10,7 @@ from tinyml_bench.bootstrap import RatioEstimate
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.records import CaseId
-from tinyml_bench.registry import unknown_name
+from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.versions.difference import Accuracy, of_speed, share_larger
 from tinyml_bench.versions.graph import graph_changes

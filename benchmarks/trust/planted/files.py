@@ -7,7 +7,7 @@ import struct
 import zipfile
 from typing import Any
 
-from tinyml_bench.cache import Cache, key
+from tinyml_bench.system.cache import Cache, key
 from trust.catalogue import Answer, plant
 from trust.scene import Stage
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench import tasks
-from tinyml_bench.cache import Cache
-from tinyml_bench.isolation import IsolatedExecutor
 from tinyml_bench.measure import Workbench
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.tasks import Description, Shard
 from trust.catalogue import Answer, plant
 from trust.scene import Stage

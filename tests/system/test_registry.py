@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.registry import Registry, unknown_name
+from tinyml_bench.system.registry import Registry, unknown_name
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinyml_bench.cache import key
+from tinyml_bench.system.cache import key
 
 
 def test_the_order_of_names_does_not_count():

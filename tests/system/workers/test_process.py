@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.process import TaskError, WorkerCrashed, WorkerProcess
-from tinyml_bench.shipping import dumps, place
+from tinyml_bench.system.workers.pickling import dumps, place
+from tinyml_bench.system.workers.process import TaskError, WorkerCrashed, WorkerProcess
 
 LIMIT_SECONDS = 60
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml_bench import machine
+from tinyml_bench.system import machine
 
 INTEL = """\
 processor	: 0

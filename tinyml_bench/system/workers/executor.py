@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from tinyml_bench.process import TaskError, WorkerCrashed, WorkerProcess, failure
-from tinyml_bench.shipping import dumps, place, ship_by_value
-from tinyml_bench.worker import sentence
+from tinyml_bench.system.workers.child import sentence
+from tinyml_bench.system.workers.pickling import dumps, place, ship_by_value
+from tinyml_bench.system.workers.process import TaskError, WorkerCrashed, WorkerProcess, failure
 
 __all__ = ["IsolatedExecutor", "TaskError", "WorkerCrashed", "failure", "ship_by_value"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.isolation import IsolatedExecutor, TaskError, WorkerCrashed, failure
+from tinyml_bench.system.workers.executor import IsolatedExecutor, TaskError, WorkerCrashed, failure
 
 LIMIT_SECONDS = 60
 
@@ -375,7 +375,7 @@ def test_senseless_bounds_are_refused(workers, limit):
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
-from tinyml_bench.isolation import IsolatedExecutor
+from tinyml_bench.system.workers.executor import IsolatedExecutor
 
 print("main runs")
 

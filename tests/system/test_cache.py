@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.cache import DEFAULT_LIMIT_BYTES, LIMIT_VARIABLE, Cache, key
 from tinyml_bench.errors import CacheError, UsageError
+from tinyml_bench.system.cache import DEFAULT_LIMIT_BYTES, LIMIT_VARIABLE, Cache, key
 
 KEY = key(model="a")
 OTHER = key(model="b")
@@ -271,7 +271,8 @@ def test_what_a_killed_process_left_is_removed(cache):
     """A half-written file goes once no living process can be at it."""
     path = cache.put("models", KEY, ".tflite", CONTENT)
     program = (
-        "import os, sys; from tinyml_bench.cache import Cache, key; from pathlib import Path;"
+        "import os, sys; from pathlib import Path;"
+        "from tinyml_bench.system.cache import Cache, key;"
         "os.fsync = lambda handle: os._exit(1);"
         "Cache(Path(sys.argv[1])).put('models', key(model='b'), '.tflite', b'half')"
     )
@@ -326,7 +327,7 @@ def test_processes_that_write_one_key_at_once_lose_nothing(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from tinyml_bench.cache import Cache, key
+from tinyml_bench.system.cache import Cache, key
 cache = Cache(Path(sys.argv[1]))
 for n in range(50):
     content = bytes([n % 3]) * 10_000
@@ -343,7 +344,7 @@ assert cache.warnings == []
 def test_the_temporary_files_go_with_the_process(tmp_path):
     """What a disabled cache gave is removed at the end of the process."""
     program = """
-from tinyml_bench.cache import Cache, key
+from tinyml_bench.system.cache import Cache, key
 print(Cache(enabled=False).put("models", key(n=1), ".tflite", b"x"))
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

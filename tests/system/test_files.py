@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.files import write_atomically
+from tinyml_bench.system.files import write_atomically
 
 
 def everything_below(folder: Path) -> list[str]:

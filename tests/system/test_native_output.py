@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench import chatter
-from tinyml_bench.chatter import silenced
 from tinyml_bench.errors import UsageError
+from tinyml_bench.system import native_output
+from tinyml_bench.system.native_output import silenced
 
 
 @pytest.fixture(autouse=True)
 def silencing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have asked for chatter."""
-    monkeypatch.delenv(chatter.VERBOSE, raising=False)
+    monkeypatch.delenv(native_output.VERBOSE, raising=False)
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh interpreter and catch what reaches its terminal."""
-    kept = {key: value for key, value in os.environ.items() if key != chatter.VERBOSE}
+    kept = {key: value for key, value in os.environ.items() if key != native_output.VERBOSE}
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -61,7 +61,7 @@ def test_one_descriptor_can_be_left_alone(
 def test_c_stdio_buffers_are_caught() -> None:
     """What C code left in its stdout buffer does not surface later."""
     out = run_python(
-        "import ctypes; from tinyml_bench.chatter import silenced\n"
+        "import ctypes; from tinyml_bench.system.native_output import silenced\n"
         "with silenced() as c: ctypes.CDLL(None).puts(b'from C')\n"
         "print(c.tail())"
     )
@@ -71,7 +71,7 @@ def test_c_stdio_buffers_are_caught() -> None:
 def test_what_was_buffered_before_is_still_shown() -> None:
     """Text printed before the block and not yet flushed belongs to the terminal."""
     out = run_python(
-        "from tinyml_bench.chatter import silenced\n"
+        "from tinyml_bench.system.native_output import silenced\n"
         "print('before')\n"
         "with silenced(): print('inside')\n"
         "print('after')"
@@ -168,7 +168,7 @@ def test_closed_descriptors_stay_closed() -> None:
     """Without a standard output or error the block works and leaves both closed."""
     out = run_python(
         "import os\n"
-        "from tinyml_bench.chatter import silenced\n"
+        "from tinyml_bench.system.native_output import silenced\n"
         "saved = os.dup(1)\n"
         "os.close(0); os.close(1); os.close(2)\n"
         "with silenced() as c: os.write(1, b'x'); os.write(2, b'y')\n"
@@ -197,7 +197,7 @@ def test_verbose_catches_nothing(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With TINYML_BENCH_VERBOSE=1 native output passes through."""
-    monkeypatch.setenv(chatter.VERBOSE, "1")
+    monkeypatch.setenv(native_output.VERBOSE, "1")
     with silenced() as caught:
         ctypes.CDLL(None).dprintf(2, b"shown")
     assert capfd.readouterr().err == "shown"
@@ -207,7 +207,7 @@ def test_verbose_catches_nothing(
 def test_settings_of_the_user_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log level that is set already is not overruled."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    chatter.quiet_tensorflow()
+    native_output.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
@@ -216,11 +216,11 @@ def test_tensorflow_is_turned_down(monkeypatch: pytest.MonkeyPatch) -> None:
     # Set first, so that the variable is put back to what it was, set or not.
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
-    monkeypatch.setenv(chatter.VERBOSE, "1")
-    chatter.quiet_tensorflow()
+    monkeypatch.setenv(native_output.VERBOSE, "1")
+    native_output.quiet_tensorflow()
     assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-    monkeypatch.setenv(chatter.VERBOSE, "0")
-    chatter.quiet_tensorflow()
+    monkeypatch.setenv(native_output.VERBOSE, "0")
+    native_output.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
     assert logging.getLogger("tensorflow").level == logging.ERROR
 
@@ -240,6 +240,6 @@ def test_a_missing_tensorflow_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    monkeypatch.setattr(chatter.importlib, "import_module", missing)
+    monkeypatch.setattr(native_output.importlib, "import_module", missing)
     with pytest.raises(UsageError, match=r"pip install 'tinyml-bench\[tf\]'"):
-        chatter.import_tensorflow()
+        native_output.import_tensorflow()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.files import holding
+from tinyml_bench.system.files import holding
 
 
 def test_a_second_one_waits(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.worker import PING, sentence
+from tinyml_bench.system.workers.child import PING, sentence
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 1 << 16
@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 10.0
 # Nothing of the parent's main script: multiprocessing's children would run that again.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[2:]; "
-    "from tinyml_bench.worker import serve; serve(int(sys.argv[1]))"
+    "from tinyml_bench.system.workers.child import serve; serve(int(sys.argv[1]))"
 )
 
 _numbers = itertools.count(1)

@@ -15,7 +15,7 @@ from types import ModuleType
 import cloudpickle
 import pytest
 
-from tinyml_bench.shipping import dumps, place, ship_by_value
+from tinyml_bench.system.workers.pickling import dumps, place, ship_by_value
 
 
 def sent_by_value() -> set[str]:
@@ -140,7 +140,7 @@ def test_the_place_survives_a_deleted_folder(tmp_path, monkeypatch):
 CONFTEST = """
 from dataclasses import dataclass
 import pytest
-from tinyml_bench.isolation import IsolatedExecutor, ship_by_value
+from tinyml_bench.system.workers.executor import IsolatedExecutor, ship_by_value
 
 FACTOR = 6
 IMPORTS = []

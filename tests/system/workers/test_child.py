@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.shipping import dumps, place
-from tinyml_bench.worker import PING, sentence
+from tinyml_bench.system.workers.child import PING, sentence
+from tinyml_bench.system.workers.pickling import dumps, place
 
 
 @pytest.fixture
@@ -25,7 +25,11 @@ def worker() -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
     with ours, theirs:
         number = theirs.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from tinyml_bench.worker import serve; serve({number})"],
+            [
+                sys.executable,
+                "-c",
+                f"from tinyml_bench.system.workers.child import serve; serve({number})",
+            ],
             pass_fds=[number],
             start_new_session=True,
         )

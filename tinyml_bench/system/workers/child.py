@@ -1,6 +1,7 @@
 """The child's side of process isolation: one loop that runs what the parent sends.
 
-The parent's side is :mod:`tinyml_bench.isolation`. Little is imported here, as every worker pays.
+The parent's side is :mod:`tinyml_bench.system.workers.executor`. Little is imported here, as every
+worker pays.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench.errors import CacheError, UsageError
-from tinyml_bench.files import CACHE_VARIABLE, cache_folder, write_atomically
+from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, write_atomically
 
 __all__ = ["DEFAULT_LIMIT_BYTES", "LIMIT_VARIABLE", "Cache", "Entry", "Usage", "key"]
 
@@ -92,7 +92,7 @@ class Cache:
     Parameters
     ----------
     folder : Path or None
-        ``None`` is :func:`tinyml_bench.files.cache_folder`.
+        ``None`` is :func:`tinyml_bench.system.files.cache_folder`.
     enabled : bool
         If not, nothing is found and nothing kept: `put` serves this process alone.
 

@@ -1,0 +1,1 @@
+"""What lies under everything and knows no model: files, cache, registry, processes."""
