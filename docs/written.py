@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyml_bench.quality import QUALITIES
+from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.variants import VARIANTS, Recipe
 
 FRAGMENTS = Path(__file__).parents[1] / "changelog.d"

@@ -30,9 +30,9 @@ from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.baselines import history, schema
 from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import BaselineError
+from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.predictions import pack
 from tinyml_bench.records import Crash, Verdict
-from tinyml_bench.sequential import Stopping
 
 CASE = make_case()
 TEXT = baselines.render(make_baseline())

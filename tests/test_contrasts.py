@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tinyml_bench import bootstrap, stats
 from tinyml_bench.contrasts import MOST_NAMED, Contrast, contrast, samples_needed
-from tinyml_bench.qualities.record import Quality
-from tinyml_bench.quality import QUALITIES
+from tinyml_bench.metrics import bootstrap, significance
+from tinyml_bench.metrics.quality import Quality
+from tinyml_bench.metrics.registry import QUALITIES
 
 BOOTSTRAPPED = [name for name in QUALITIES if QUALITIES[name].test == "bootstrap"]
 
@@ -93,9 +93,9 @@ class TestMcNemar:
         new[:9] = 0
         old[20] = 0
         found = of("top_3", old, new)
-        assert found.p == stats.mcnemar_p(9, 1)
+        assert found.p == significance.mcnemar_p(9, 1)
         assert found.worst() == tuple(range(9))
-        assert samples_needed(found, 1e-4) == stats.images_to_settle(9, 1, 50, 1e-4)
+        assert samples_needed(found, 1e-4) == significance.images_to_settle(9, 1, 50, 1e-4)
         assert samples_needed(of("top_3", new, old), 1e-4) is None
 
 

@@ -23,9 +23,9 @@ from tinyml_bench import cli, runs
 from tinyml_bench.baselines import overlays
 from tinyml_bench.cases import cases_of
 from tinyml_bench.datasets import DATASETS
+from tinyml_bench.metrics.registry import FEWEST_SAMPLES, QUALITIES
 from tinyml_bench.project import Project
 from tinyml_bench.provided import Provided
-from tinyml_bench.quality import FEWEST_SAMPLES, QUALITIES
 from tinyml_bench.records import Run, Verdict
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS

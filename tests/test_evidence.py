@@ -10,7 +10,7 @@ from making import make_provenance
 
 from tinyml_bench.evidence import FIELD_WORDS, across, changes, images
 from tinyml_bench.gates import PAIRED
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.paired import Discordance
 from tinyml_bench.records import Provenance
 

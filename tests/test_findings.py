@@ -6,7 +6,7 @@ import pytest
 from making import FACTS, make_baseline, make_case, make_measurement
 
 from tinyml_bench import findings
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import Crash, Verdict
 
 CASE = str(make_case())

@@ -11,10 +11,10 @@ from making import make_errors, make_measurement, make_regression, make_stored
 
 from tinyml_bench import gates, report
 from tinyml_bench.gates import QUALITY, Reference, judge, quality_metrics
-from tinyml_bench.metrics import FIXED
+from tinyml_bench.metrics.catalogue import FIXED
+from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix
-from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import Verdict
 
 POLICY = Policy(tests=100)

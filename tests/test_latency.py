@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tinyml_bench.latency import PairedTimer
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 
 
 class Clock:

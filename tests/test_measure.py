@@ -19,8 +19,8 @@ from tinyml_bench.errors import (
     WorkloadError,
 )
 from tinyml_bench.measure import Workbench
+from tinyml_bench.metrics.early_stopping import EarlyStop, Stopping
 from tinyml_bench.records import CaseId
-from tinyml_bench.sequential import EarlyStop, Stopping
 from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed

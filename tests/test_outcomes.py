@@ -19,8 +19,8 @@ from making import (
 from tinyml_bench import baselines, runs
 from tinyml_bench.against import newly_flipped
 from tinyml_bench.errors import BaselineError, UsageError
+from tinyml_bench.metrics.registry import QUALITIES, metric
 from tinyml_bench.predictions import pack_rows, unpack_rows
-from tinyml_bench.quality import QUALITIES, metric
 from tinyml_bench.records import Run, Verdict
 
 CASE = make_case()

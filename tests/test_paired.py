@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from making import make_predictions
 
-from tinyml_bench import paired, stats
+from tinyml_bench import paired
+from tinyml_bench.metrics import significance
 from tinyml_bench.predictions import Predictions
 
 
@@ -67,7 +68,7 @@ def test_the_p_value_is_that_of_the_discordant_images():
         "accuracy", make_predictions(wrong=50, first=0), make_predictions(wrong=70, first=40)
     )
     assert (len(pairs.lost), len(pairs.won)) == (60, 40)
-    assert pairs.p == stats.mcnemar_p(60, 40)
+    assert pairs.p == significance.mcnemar_p(60, 40)
 
 
 def test_the_class_that_lost_most_comes_first():
@@ -78,7 +79,7 @@ def test_the_class_that_lost_most_comes_first():
     assert first == paired.RecallLoss(2, old=0.5, new=0.25, lost=2, won=1, size=4)
     assert last == paired.RecallLoss(0, old=0.75, new=1.0, lost=0, won=1, size=4)
     assert (first.drop, last.drop) == (0.25, -0.25)
-    assert first.p == stats.mcnemar_p(2, 1)
+    assert first.p == significance.mcnemar_p(2, 1)
 
 
 def test_only_classes_with_images_are_told():
@@ -111,6 +112,8 @@ def test_balanced_accuracy_is_tested_over_classes():
     old, new = labels.copy(), labels.copy()
     old[:20], new[880:920] = 1, 2
     losses = paired.recall_losses(*(Predictions.from_labels(one, labels) for one in (old, new)))
-    expected = stats.stratified_p(np.array([20, 20]), np.array([20, 0]), np.array([900, 100]))
+    expected = significance.stratified_p(
+        np.array([20, 20]), np.array([20, 0]), np.array([900, 100])
+    )
     assert paired.balanced_p(losses) == pytest.approx(expected)
     assert expected < 1e-4

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tinyml_bench import paper
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 
 TABLE = json.loads(
     importlib.resources.files("tinyml_bench").joinpath("paper.json").read_text("utf-8")

@@ -126,7 +126,7 @@ def test_an_unknown_metric_is_refused_once_all_are_registered(tmp_path, text, wo
 
 def test_a_metric_that_the_project_registers_may_be_tolerated(tmp_path):
     """It is registered before the names are checked."""
-    from tinyml_bench.quality import QUALITIES
+    from tinyml_bench.metrics.registry import QUALITIES
 
     restore = QUALITIES.snapshot()
     write(
@@ -135,7 +135,7 @@ def test_a_metric_that_the_project_registers_may_be_tolerated(tmp_path):
         "[tool.tinyml_bench.tolerances]\nsharpness = 0.1\nsharpness_gap = 0.2\ntop_7 = 0.3\n",
     )
     (tmp_path / "own.py").write_text(
-        "from tinyml_bench.quality import metric\n"
+        "from tinyml_bench.metrics.registry import metric\n"
         "@metric('sharpness', better='higher')\n"
         "def sharpness(prediction, label):\n"
         "    return 1.0\n"

@@ -9,10 +9,10 @@ import pytest
 
 from tinyml_bench import cli, plugin
 from tinyml_bench.baselines import overlays
-from tinyml_bench.metrics import FIXED
+from tinyml_bench.metrics.catalogue import FIXED
+from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN
-from tinyml_bench.quality import QUALITIES
 from tinyml_bench.records import Verdict
 from tinyml_bench.variants import VARIANTS
 

@@ -10,7 +10,7 @@ import pytest
 from making import make_errors, make_finding, make_measurement, make_regression
 
 from tinyml_bench import report
-from tinyml_bench.quality import QUALITIES, metric
+from tinyml_bench.metrics.registry import QUALITIES, metric
 from tinyml_bench.records import CaseId, Run, Verdict
 
 

@@ -15,10 +15,10 @@ from making import make_provenance
 from tinyml_bench import cli, goals, paper, results, runs
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import plain_sibling
+from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Run, Verdict
 from tinyml_bench.results.choices import PUBLISHED
-from tinyml_bench.sequential import Stopping
 
 NAMES = {"pneumonia": ("normal", "sick"), "skin_lesion": ("AKIEC", "BCC")}
 RATIOS = {"tf": 7.62, "float32": 1.0, "float16": 1.01, "int16x8": 24.4, "int8": 0.37}

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from making import make_labels, make_measurement, make_predictions
 
-from tinyml_bench import baselines, stats
+from tinyml_bench import baselines
 from tinyml_bench.cases import cases_of
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError
+from tinyml_bench.metrics import significance
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Crash, Verdict
@@ -176,7 +177,7 @@ def test_the_level_is_shared_by_all_tests_of_all_registered_cases(suite):
     """Five a case, whatever is selected: what one test proves, fifteen may not."""
     suite.workbench.answer(INT8, wrong=110)
     (finding,) = suite.judge(INT8, ["accuracy"])
-    assert 0.01 / TESTS < stats.mcnemar_p(10, 0) < 0.01
+    assert 0.01 / TESTS < significance.mcnemar_p(10, 0) < 0.01
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert f"level {0.01 / TESTS:.2g}" in finding.reason
     assert suite.project.policy.tests == 1
@@ -184,9 +185,9 @@ def test_the_level_is_shared_by_all_tests_of_all_registered_cases(suite):
 
 def test_the_smallest_drop_that_its_images_show_is_a_fact(suite):
     """At the level of the whole matrix; what a conversion changes counts as churn."""
-    expected = stats.detectable_drop(1000, 1 - 0.99, 0.01 / TESTS, 0.005)
+    expected = significance.detectable_drop(1000, 1 - 0.99, 0.01 / TESTS, 0.005)
     assert suite.measurement(INT8).facts["detectable_drop"] == expected
-    reference = stats.detectable_drop(1000, 0.0, 0.01 / TESTS, 0.005)
+    reference = significance.detectable_drop(1000, 0.0, 0.01 / TESTS, 0.005)
     assert suite.measurement(TF).facts["detectable_drop"] == reference < expected
 
 

@@ -9,8 +9,8 @@ import tflite_models
 from tflite_models import FLOAT32, INT8, INT32, Operator, Tensor, build, classifier
 
 from tinyml_bench import cli
-from tinyml_bench.bootstrap import RatioEstimate
 from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId

@@ -41,7 +41,7 @@ _DEFINED_IN = {
         "make_mobilenet_v2",
         "make_vgg16",
     ),
-    "quality": ("metric",),
+    "metrics.registry": ("metric",),
     "records": ("CaseId", "Finding", "Measurement", "Run", "Verdict"),
     "registration": ("register",),
     "runs": ("read_run",),

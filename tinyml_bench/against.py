@@ -7,7 +7,7 @@ from dataclasses import replace
 from tinyml_bench.cases import reference_of
 from tinyml_bench.contrasts import standing
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import quality_of
+from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.prefixes import at_prefix
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Run
 

@@ -10,7 +10,7 @@ from typing import Any
 from tinyml_bench import baselines, counting, deviations, gates, report, rulebook, runs
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.ledger import differences
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Run, Verdict

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import bootstrap, stats
-from tinyml_bench.metrics import quality_of
+from tinyml_bench.metrics import bootstrap, significance
+from tinyml_bench.metrics.catalogue import quality_of
+from tinyml_bench.metrics.quality import Contributions, Quality, Sums
+from tinyml_bench.metrics.ranking import placements
 from tinyml_bench.paired import Discordance, discordance
-from tinyml_bench.qualities.ranks import placements
-from tinyml_bench.qualities.record import Contributions, Quality, Sums
 from tinyml_bench.records import Baseline, Measurement, Outcomes
 
 Changes = NDArray[np.float64]
@@ -109,7 +109,7 @@ class Contrast:
         if self.samples < 2 or not self.effect > 0:
             return 1.0
         if self.quality.test == "mcnemar":
-            return stats.mcnemar_p(len(self.lost), len(self.won))
+            return significance.mcnemar_p(len(self.lost), len(self.won))
         if self.quality.test == "delong":
             return self._delong()
         return bootstrap.worse_p(self.effect, self._resampled(), self.changes)
@@ -242,13 +242,15 @@ def samples_needed(found: Contrast, alpha: float) -> int | None:
 
     if found.quality.test == "mcnemar":
         lost, won = len(found.lost), len(found.won)
-        return stats.images_to_settle(lost, won, found.samples, alpha) if lost > won else None
+        return (
+            significance.images_to_settle(lost, won, found.samples, alpha) if lost > won else None
+        )
     deviations = -float(special.ndtri(found.p)) if 0 < found.p < 1 else 0.0
     if found.effect <= 0 or deviations <= 0:
         return None
     wanted = -float(special.ndtri(alpha)) - float(special.ndtri(0.05))
     needed = math.ceil(found.samples * (wanted / deviations) ** 2)
-    return max(found.samples, min(needed, stats.MOST_IMAGES))
+    return max(found.samples, min(needed, significance.MOST_IMAGES))
 
 
 def sum_of(weighted: Iterable[tuple[float, Changes]]) -> Changes:

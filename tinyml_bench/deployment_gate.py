@@ -17,7 +17,7 @@ from tinyml_bench.deployment import CPU_KERNELS, FACTS, Difference, Micro, Npu, 
 from tinyml_bench.evidence import FIELD_WORDS, differing
 from tinyml_bench.findings import accept, create
 from tinyml_bench.fits import Fit
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 

@@ -14,8 +14,8 @@ from tinyml_bench import checkpoints, conversion, structure
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_content, read_model
+from tinyml_bench.metrics.registry import class_labels
 from tinyml_bench.networks import Input, arranged, graph_of, loading
-from tinyml_bench.quality import class_labels
 from tinyml_bench.workloads import Workload
 
 _OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1")

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import CaseId, Finding, Verdict
 from tinyml_bench.settings import below
 from tinyml_bench.system.registry import unknown_name

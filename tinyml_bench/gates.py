@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tinyml_bench import deployment_gate, findings, paired, soundness, stats, stopping_gate
+from tinyml_bench import deployment_gate, findings, paired, soundness, stopping_gate
 from tinyml_bench.contrasts import PAIRED, Contrast, samples_needed, standing
 from tinyml_bench.errors import UsageError
 from tinyml_bench.evidence import across, changes, contributions, differing, images
 from tinyml_bench.findings import unused
-from tinyml_bench.metrics import FIXED, METRICS, Metric, quality_of
+from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.catalogue import FIXED, METRICS, Metric, quality_of
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix, at_stored_images
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
@@ -301,13 +302,13 @@ def _needed(found: Contrast | paired.Discordance, alpha: float) -> str:
         needed, what = _images_needed(found, alpha), "images"
     if needed is None:
         return "nothing was lost on balance"
-    about = "more than" if needed >= stats.MOST_IMAGES else "about"
+    about = "more than" if needed >= significance.MOST_IMAGES else "about"
     return f"{about} {needed:,} {what} would settle it"
 
 
 def _images_needed(pairs: paired.Discordance, alpha: float) -> int | None:
     lost, won = len(pairs.lost), len(pairs.won)
-    return stats.images_to_settle(lost, won, pairs.samples, alpha) if lost > won else None
+    return significance.images_to_settle(lost, won, pairs.samples, alpha) if lost > won else None
 
 
 def _standing(metric: Metric, subject: _Subject) -> Contrast | paired.Discordance | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tinyml_bench.bootstrap import RatioEstimate, paired_ratio
+from tinyml_bench.metrics.bootstrap import RatioEstimate, paired_ratio
 
 Invoke = Callable[[], object]
 

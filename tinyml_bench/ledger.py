@@ -8,7 +8,7 @@ from dataclasses import replace
 from tinyml_bench import baselines, updating
 from tinyml_bench.baselines import Entry
 from tinyml_bench.errors import BaselineError, UsageError
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId, Finding, Run, Verdict
 from tinyml_bench.report import across_runtimes, rows_of_text

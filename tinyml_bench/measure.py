@@ -14,11 +14,11 @@ from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, Usa
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.footprint import activation_bytes, peak
-from tinyml_bench.qualities.classes import mean_divergence
-from tinyml_bench.quality import QUALITIES
+from tinyml_bench.metrics.classification import mean_divergence
+from tinyml_bench.metrics.early_stopping import EarlyStop
+from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
 from tinyml_bench.runtimes import Runtime
-from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.steps import ModelFile, Steps
 from tinyml_bench.stored import mapped
 from tinyml_bench.system import machine

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tinyml_bench import gates, truth
 from tinyml_bench.baselines.overlays import STRUCTURE, Overlay, applied
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 

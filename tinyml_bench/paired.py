@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import stats
+from tinyml_bench.metrics import significance
 from tinyml_bench.predictions import Predictions
 
 Positions = NDArray[np.intp]
@@ -32,7 +32,7 @@ class Discordance:
     @property
     def p(self) -> float:
         """One-sided exact p-value of "the new ones are worse"; see :func:`stats.mcnemar_p`."""
-        return stats.mcnemar_p(len(self.lost), len(self.won))
+        return significance.mcnemar_p(len(self.lost), len(self.won))
 
     def worst(self) -> tuple[int, ...]:
         """Positions of all images that tell against the new ones."""
@@ -70,7 +70,7 @@ class RecallLoss:
     @property
     def p(self) -> float:
         """One-sided exact p-value of "this class is recognised worse"."""
-        return stats.mcnemar_p(self.lost, self.won)
+        return significance.mcnemar_p(self.lost, self.won)
 
     @property
     def vanished(self) -> bool:
@@ -131,7 +131,7 @@ def recall_losses(old: Predictions, new: Predictions) -> list[RecallLoss]:
 def balanced_p(losses: list[RecallLoss]) -> float:
     """One-sided p-value of "balanced accuracy is worse"; see :func:`stats.stratified_p`."""
     columns = zip(*((loss.lost, loss.won, loss.size) for loss in losses), strict=True)
-    return stats.stratified_p(*(np.array(column, np.int64) for column in columns))
+    return significance.stratified_p(*(np.array(column, np.int64) for column in columns))
 
 
 def _standing(

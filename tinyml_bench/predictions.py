@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.qualities.record import Contributions
+from tinyml_bench.metrics.quality import Contributions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

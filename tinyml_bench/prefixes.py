@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tinyml_bench.metrics import quality_of
+from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.records import Baseline, Measurement
 
 _ALL_IMAGES_ONLY = "it is known of all evaluated images together, and the baseline holds fewer"

@@ -19,8 +19,8 @@ from tinyml_bench import calibration
 from tinyml_bench.datasets.samples import Samples, Shapes
 from tinyml_bench.datasets.split import Split
 from tinyml_bench.errors import DataMissingError, UsageError
+from tinyml_bench.metrics.registry import check_samples
 from tinyml_bench.networks import Input
-from tinyml_bench.quality import check_samples
 from tinyml_bench.system.cache import key
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.predictions import Predictions
-from tinyml_bench.sequential import Stopping
 
 Outcomes = Mapping[str, NDArray[np.float32]]
 """Metric name to what each sample contributes, ``(n, k)``, in evaluation order."""
@@ -178,7 +178,7 @@ class Measurement:
     provenance : Provenance or None
         ``None`` where the case crashed before anything was known.
     facts : mapping of str to float
-        Metric name (see :mod:`tinyml_bench.metrics`) to value.
+        Metric name (see :mod:`tinyml_bench.metrics.catalogue`) to value.
     predictions : Predictions or None
         Label per test image, in evaluation order; ``None`` where "accuracy" is not among the
         workload's metrics.

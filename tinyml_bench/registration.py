@@ -11,9 +11,9 @@ from tinyml_bench.cases import lacking
 from tinyml_bench.datasets import DATASETS, Dataset, folders
 from tinyml_bench.datasets.samples import Samples
 from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics.registry import qualities
 from tinyml_bench.networks import network_of
 from tinyml_bench.provided import Provided
-from tinyml_bench.quality import qualities
 from tinyml_bench.records import CaseId
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import unknown_name
@@ -67,7 +67,7 @@ def register(  # noqa: PLR0913 - a declaration: all but the name are keywords
     calibration : object
         Samples in any of these forms that all calibrate, instead of some drawn from `train`.
     metrics : sequence of str
-        Names of metrics; see :mod:`tinyml_bench.quality`.
+        Names of metrics; see :mod:`tinyml_bench.metrics.registry`.
     variants : sequence of str or None
         Which to judge; ``None`` for all that can be made of a Keras model or SavedModel without
         being asked for, and for the given files where those are ``.tflite``.

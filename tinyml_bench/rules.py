@@ -15,10 +15,10 @@ from tinyml_bench import deviations
 from tinyml_bench.boards import Budget
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.policy import Tolerance, gated
 from tinyml_bench.records import CaseId
-from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.settings import below
 from tinyml_bench.system.registry import unknown_name
 

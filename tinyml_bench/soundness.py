@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyml_bench import paired, stats
+from tinyml_bench import paired
 from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
+from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.quality import Contributions
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
-from tinyml_bench.qualities.record import Contributions
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 
 # So many images of other classes even a poor model does not all miss by chance.
@@ -176,7 +177,7 @@ def _blindness(new: Predictions) -> float:
         np.bincount(some, minlength=classes)
         for some in (new.labels[new.correct], new.labels, new.predicted)
     )
-    return stats.blindness_p(hits, sizes, answers)
+    return significance.blindness_p(hits, sizes, answers)
 
 
 def _distribution(new: Predictions) -> tuple[str, ...]:

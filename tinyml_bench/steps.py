@@ -26,12 +26,12 @@ from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.metrics.early_stopping import EarlyStop
+from tinyml_bench.metrics.registry import QUALITIES, Quality
 from tinyml_bench.networks import LiveModel, arranged
 from tinyml_bench.provided import Provided
-from tinyml_bench.quality import QUALITIES, Quality
 from tinyml_bench.records import KERAS, CaseId
 from tinyml_bench.runtimes import Runtime
-from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.stretches import Call, Contest
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
@@ -359,7 +359,7 @@ def _is_plain(workload: Workload) -> bool:
 
 def _is_ours(quality: Quality) -> bool:
     """Whether all that a metric computes is in this package; of others it cannot be told."""
-    return str(getattr(quality.per_sample, "__module__", "")).startswith("tinyml_bench.qualities.")
+    return str(getattr(quality.per_sample, "__module__", "")).startswith("tinyml_bench.metrics.")
 
 
 def _conversion_name(

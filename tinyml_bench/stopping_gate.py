@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyml_bench import stats
 from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
+from tinyml_bench.metrics import significance
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
@@ -74,7 +74,7 @@ def judge(
     limit = policy.tolerance(_METRIC).limit(old, "lower")
     if drop <= limit + 1e-9:
         return None
-    p = stats.mcnemar_p(len(lost), won)
+    p = significance.mcnemar_p(len(lost), won)
     verdict = Verdict.REGRESSED if p <= policy.alpha else Verdict.INCONCLUSIVE
     told = Finding(
         case=str(measurement.case),

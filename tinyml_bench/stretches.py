@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyml_bench.metrics.early_stopping import UNDECIDED, EarlyStop, Stopping
 from tinyml_bench.predictions import Predictions
-from tinyml_bench.sequential import UNDECIDED, EarlyStop, Stopping
 from tinyml_bench.tasks import Shard
 
 Call = tuple[Any, ...]

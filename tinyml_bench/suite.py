@@ -22,7 +22,6 @@ from tinyml_bench import (
     rulebook,
     rules,
     runs,
-    stats,
 )
 from tinyml_bench.baselines import overlays
 from tinyml_bench.boards import find
@@ -30,14 +29,15 @@ from tinyml_bench.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.metrics import quality_of
+from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.catalogue import quality_of
+from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId, Finding, Measurement, Verdict
 from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
-from tinyml_bench.sequential import EarlyStop
 from tinyml_bench.workloads import WORKLOADS, Workload
 
 if TYPE_CHECKING:
@@ -407,7 +407,7 @@ def _detectable_drop(measured: Measurement, policy: Policy) -> dict[str, float]:
     predictions = measured.predictions
     if predictions is None or "accuracy" not in measured.facts:
         return {}
-    drop = stats.detectable_drop(
+    drop = significance.detectable_drop(
         predictions.samples,
         # How much a conversion changes is what the next one may change as well.
         churn=1 - measured.facts.get("agreement", 1.0),

@@ -30,8 +30,8 @@ from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import Dataset, Split
 from tinyml_bench.describing import Description
 from tinyml_bench.memory import peak_memory
+from tinyml_bench.metrics.registry import Quality, class_scores
 from tinyml_bench.networks import Graph, Input, arranged, graph_of
-from tinyml_bench.quality import Quality, class_scores
 from tinyml_bench.tflite import Runner, Runtime, load_runtime
 from tinyml_bench.variants import SIBLING, VARIANTS, Recipe
 from tinyml_bench.workloads import Workload

@@ -12,7 +12,7 @@ from typing import Final
 
 from tinyml_bench.anatomy import Operator, Structure, paired
 from tinyml_bench.compression import Compression
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.patterns import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.policy import Policy
 from tinyml_bench.truth import LARGE

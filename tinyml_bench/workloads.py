@@ -191,7 +191,7 @@ class Workload:
     profile : {"quick", "full"}
         ``"quick"`` runs by default: it needs no account, no weights and few minutes.
     metrics : tuple of str
-        What tells how good an answer is, see :mod:`tinyml_bench.quality`.
+        What tells how good an answer is, see :mod:`tinyml_bench.metrics.registry`.
     reference : str
         The variant that the others' answers are compared with.
     sibling : str

@@ -36,7 +36,7 @@ from tinyml_bench.ab import (
     compare_files,
     measure,
 )
-from tinyml_bench.stats import wilson_interval
+from tinyml_bench.metrics.significance import wilson_interval
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import Runner
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tinyml_bench.stats import wilson_interval
+from tinyml_bench.metrics.significance import wilson_interval
 from trust.evidence import Section
 
 _HEAD = """# Can the gates be trusted?

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import gates, stats
+from tinyml_bench import gates
+from tinyml_bench.metrics import significance
 from tinyml_bench.policy import Policy
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Baseline, CaseId, Measurement, Provenance, Verdict
@@ -43,7 +44,7 @@ def accuracy_power() -> list[dict[str, float]]:
                 {
                     "samples": samples,
                     "drop": drop,
-                    "computed": stats.gate_power(samples, *shares, policy.alpha, tolerance),
+                    "computed": significance.gate_power(samples, *shares, policy.alpha, tolerance),
                     "alarms": alarms,
                     "repeats": REPEATS,
                 }

@@ -23,7 +23,7 @@ from tinyml_bench import Split, dataset, workload
 from tinyml_bench.errors import DataIncompleteError, DataMissingError
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import Crash, Measurement, Provenance
-from tinyml_bench.sequential import Stopping
+from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.tflite import Runtime
 
 SAMPLES = 1000

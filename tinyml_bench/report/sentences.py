@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tinyml_bench.baselines import Change
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import Finding, Run, Verdict
 
 # Said where a finding gives no reason of its own.

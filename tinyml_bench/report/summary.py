@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tinyml_bench.deployment import FACTS
 from tinyml_bench.evidence import ACROSS
-from tinyml_bench.metrics import METRICS
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import Finding, Run, Verdict
 from tinyml_bench.report.deployment import Shelf, devices
 from tinyml_bench.report.sentences import sentence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinyml_bench import goals, paper, stats
+from tinyml_bench import goals, paper
 from tinyml_bench.goals import AGREEMENT, Aim, Distance
+from tinyml_bench.metrics import significance
 from tinyml_bench.records import Measurement
 from tinyml_bench.results.drawing import (
     MISSING,
@@ -73,7 +74,7 @@ def _network(study: Study, workload: str) -> tuple[str, ...]:
     if found is None or found.predictions is None:
         return (workload, MISSING, *row, "", "", "")
     right = int(found.predictions.correct.sum())
-    low, high = stats.wilson_interval(right, found.samples)
+    low, high = significance.wilson_interval(right, found.samples)
     value = found.predictions.accuracy
     interval = f"{percent(low, 1)}-{percent(high, 1)}"
     return (workload, _verdict(value, goal), *row, percent(value), interval, f"{found.samples:,}")

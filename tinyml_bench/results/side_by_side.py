@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tinyml_bench import paper, stats
+from tinyml_bench import paper
+from tinyml_bench.metrics import significance
 from tinyml_bench.records import Measurement
 from tinyml_bench.results.drawing import (
     MISSING,
@@ -126,7 +127,7 @@ def _interval(measurement: Measurement) -> str:
     if measurement.predictions is None or not measurement.samples:
         return ""
     right = int(measurement.predictions.correct.sum())
-    low, high = stats.wilson_interval(right, measurement.samples)
+    low, high = significance.wilson_interval(right, measurement.samples)
     return f"{percent(low, 1)}-{percent(high, 1)}"
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from tinyml_bench.anatomy import Structure
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
+from tinyml_bench.metrics.early_stopping import Stopping
+from tinyml_bench.metrics.registry import described, remember
 from tinyml_bench.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
-from tinyml_bench.quality import described, remember
 from tinyml_bench.records import (
     CaseId,
     Crash,
@@ -22,7 +23,6 @@ from tinyml_bench.records import (
     Verdict,
 )
 from tinyml_bench.runs.fields import checked, field, finite, number, optional
-from tinyml_bench.sequential import Stopping
 
 # History of the format:
 # 1 (0.1.0): first one.

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench.bootstrap import RatioEstimate
 from tinyml_bench.cases import cases_of
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.project import Project
 from tinyml_bench.records import CaseId
 from tinyml_bench.system.cache import Cache

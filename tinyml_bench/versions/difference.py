@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from tinyml_bench import stats
-from tinyml_bench.bootstrap import RatioEstimate
+from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.paired import Discordance, discordance
 from tinyml_bench.predictions import Predictions
 from tinyml_bench.records import CaseId
@@ -64,7 +64,9 @@ class Accuracy:
     @property
     def p(self) -> float:
         """Two-sided exact p-value of "the accuracies differ"; see :func:`stats.mcnemar_p`."""
-        one = min(stats.mcnemar_p(self.lost, self.won), stats.mcnemar_p(self.won, self.lost))
+        one = min(
+            significance.mcnemar_p(self.lost, self.won), significance.mcnemar_p(self.won, self.lost)
+        )
         return min(1.0, 2 * one)
 
 

@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any, Final
 
-from tinyml_bench.bootstrap import FEWEST_INSTANCES, RatioEstimate, instance_ratio
+from tinyml_bench.metrics.bootstrap import FEWEST_INSTANCES, RatioEstimate, instance_ratio
 from tinyml_bench.records import CaseId
 from tinyml_bench.versions.workshop import Workshop
 

@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from tinyml_bench import quality
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.metrics import METRICS, quality_of
-from tinyml_bench.quality import QUALITIES, metric, qualities
+from tinyml_bench.metrics import registry
+from tinyml_bench.metrics.catalogue import METRICS, quality_of
+from tinyml_bench.metrics.registry import QUALITIES, metric, qualities
 
 SEED = np.random.default_rng(8)
 LABELS = SEED.integers(0, 4, 60)
@@ -136,18 +136,18 @@ def test_iou_is_that_of_all_pixels_class_by_class():
 def test_a_single_output_is_the_probability_of_class_1():
     """It makes two classes, whose scores add up to 1."""
     p = np.array([[0.2], [0.7], [0.5]])
-    assert quality.class_scores(p).tolist() == pytest.approx(
+    assert registry.class_scores(p).tolist() == pytest.approx(
         np.array([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]])
     )
-    assert quality.class_scores((p, p)).shape == (3, 2)
-    assert quality.class_scores(np.ones((3, 1, 1, 4))).shape == (3, 4)
+    assert registry.class_scores((p, p)).shape == (3, 2)
+    assert registry.class_scores(np.ones((3, 1, 1, 4))).shape == (3, 4)
 
 
 def test_a_single_output_that_is_no_probability_is_refused():
     """Half of it would be a wrong threshold; its rank is good enough for the area."""
     logits = np.array([[-3.0], [2.0], [4.0]])
     with pytest.raises(ModelFileError, match="end the network with a sigmoid"):
-        quality.class_scores(logits)
+        registry.class_scores(logits)
     assert value("roc_auc", logits, np.array([0, 1, 1])) == 1
 
 
@@ -296,20 +296,20 @@ def test_a_built_in_metric_travels_to_a_worker(name):
 def test_a_handful_of_samples_is_refused_by_the_argument_s_name(samples):
     """Nothing could be told from them."""
     with pytest.raises(UsageError, match=f"^test: {samples} samples are too few"):
-        quality.check_samples(samples, "test")
-    quality.check_samples(quality.FEWEST_SAMPLES, "test")
+        registry.check_samples(samples, "test")
+    registry.check_samples(registry.FEWEST_SAMPLES, "test")
 
 
 def test_a_metric_is_remembered_from_its_description():
     """Its figures can be read where the function is not; it cannot be asked."""
     metric("dice", unit="mm", form=".2f")(lambda *_: 0.5)
-    told = quality.described("dice")
-    assert quality.described("mse") == {}
+    told = registry.described("dice")
+    assert registry.described("mse") == {}
     QUALITIES._entries.pop("dice")
-    quality.remember("dice", **told)
+    registry.remember("dice", **told)
     assert METRICS["dice"].show(0.123) == "0.12"
-    assert quality.described("dice") == told
+    assert registry.described("dice") == told
     with pytest.raises(UsageError, match="'dice' is not registered here"):
         QUALITIES["dice"].contributions(INPUTS, LABELS, INPUTS)
     with pytest.raises(UsageError, match="no format"):
-        quality.remember("dice", **(told | {"form": "%d"}))
+        registry.remember("dice", **(told | {"form": "%d"}))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tinyml_bench.qualities.classes import mean_divergence
+from tinyml_bench.metrics.classification import mean_divergence
 
 FLOOR = 1 / 1024
 

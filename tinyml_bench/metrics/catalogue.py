@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.quality import QUALITIES, Quality
+from tinyml_bench.metrics.registry import QUALITIES, Quality
 from tinyml_bench.system.registry import unknown_name
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.qualities.classes import class_labels, class_scores
-from tinyml_bench.qualities.record import Contributions, Quality
+from tinyml_bench.metrics.classification import class_labels, class_scores
+from tinyml_bench.metrics.quality import Contributions, Quality
 
 
 def mean_auc(contributions: Contributions) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.qualities.record import (
+from tinyml_bench.metrics.quality import (
     Contributions,
     Quality,
     Sums,

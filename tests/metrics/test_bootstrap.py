@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinyml_bench.bootstrap import block_length, instance_ratio, paired_ratio
+from tinyml_bench.metrics.bootstrap import block_length, instance_ratio, paired_ratio
 
 NS = 1_000_000.0
 

@@ -7,9 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from tinyml_bench import sequential, stats
 from tinyml_bench.errors import UsageError
-from tinyml_bench.sequential import NOT_WORSE, UNDECIDED, WORSE, WORSE_LEVEL, EarlyStop, Stopping
+from tinyml_bench.metrics import early_stopping, significance
+from tinyml_bench.metrics.early_stopping import (
+    NOT_WORSE,
+    UNDECIDED,
+    WORSE,
+    WORSE_LEVEL,
+    EarlyStop,
+    Stopping,
+)
 
 RULE = EarlyStop()
 
@@ -87,7 +94,9 @@ def test_a_broken_case_stops_soon_and_the_gates_still_prove_it():
         decision, samples = decided_after(RULE, differences)
         assert (decision, samples < 300) == (WORSE, True)
         seen = differences[:samples]
-        assert stats.mcnemar_p(int((seen == 1).sum()), int((seen == -1).sum())) <= WORSE_LEVEL
+        assert (
+            significance.mcnemar_p(int((seen == 1).sum()), int((seen == -1).sum())) <= WORSE_LEVEL
+        )
 
 
 def test_what_was_once_decided_stays_decided():
@@ -126,7 +135,7 @@ def test_what_is_no_rule_is_refused(value, named):
         EarlyStop.parse(value)
 
 
-@pytest.mark.parametrize("decision", sequential.DECISIONS)
+@pytest.mark.parametrize("decision", early_stopping.DECISIONS)
 def test_a_stop_survives_json(decision):
     """As a saved run and a baseline hold it."""
     stopping = Stopping(decision, 0.03, 0.95, 120, 624)

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.qualities.amounts import MAE, MSE, R2
-from tinyml_bench.qualities.classes import (
+from tinyml_bench.metrics.classification import (
     ACCURACY,
     BALANCED_ACCURACY,
     MACRO_F1,
@@ -25,9 +24,10 @@ from tinyml_bench.qualities.classes import (
     class_scores,
     top,
 )
-from tinyml_bench.qualities.masks import IOU
-from tinyml_bench.qualities.ranks import ANOMALY_AUC, ROC_AUC
-from tinyml_bench.qualities.record import Contributions, Quality, mean
+from tinyml_bench.metrics.quality import Contributions, Quality, mean
+from tinyml_bench.metrics.ranking import ANOMALY_AUC, ROC_AUC
+from tinyml_bench.metrics.regression import MAE, MSE, R2
+from tinyml_bench.metrics.segmentation import IOU
 from tinyml_bench.system.registry import Registry
 
 __all__ = [
@@ -221,7 +221,7 @@ def check_samples(samples: int, argument: str) -> None:
 
 
 def _refuse_taken(name: str) -> None:
-    from tinyml_bench.metrics import FIXED
+    from tinyml_bench.metrics.catalogue import FIXED
 
     if name in FIXED or name in ("quality", "case"):
         raise UsageError(f"metric {name!r} is the suite's own; choose another name for yours")

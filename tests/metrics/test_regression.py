@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.quality import QUALITIES
+from tinyml_bench.metrics.registry import QUALITIES
 
 WINDOWS = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
 RESTORED = WINDOWS + np.array([0.1, 0.2, 0.3, 0.4, 9.0, 9.0], np.float32)[:, np.newaxis]

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics import METRICS, metric, quality_of
+from tinyml_bench.metrics.catalogue import METRICS, metric, quality_of
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records import Provenance
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from tinyml_bench import stats
+from tinyml_bench.metrics import significance
 
 # The level of one test in a matrix of 72 cases, five tests each.
 ALPHA = 0.01 / 360
@@ -36,21 +36,21 @@ def test_the_exact_test_is_the_binomial_one(lost, won):
     expected = 1.0
     if lost + won:
         expected = scipy_stats.binomtest(lost, lost + won, alternative="greater").pvalue
-    assert stats.mcnemar_p(lost, won) == pytest.approx(expected, rel=1e-9)
+    assert significance.mcnemar_p(lost, won) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("lost", [1, 2, 10, 50])
 def test_with_nothing_won_the_p_value_is_a_power_of_one_half(lost):
     """Every one of the discordant images fell the same way."""
-    assert stats.mcnemar_p(lost, 0) == pytest.approx(0.5**lost, rel=1e-12)
-    assert stats.mcnemar_p(0, lost) == 1.0
+    assert significance.mcnemar_p(lost, 0) == pytest.approx(0.5**lost, rel=1e-12)
+    assert significance.mcnemar_p(0, lost) == 1.0
 
 
 def test_both_tails_overlap_in_the_observed_number_only():
     """P(at least k) and P(at least n - k) add up to one more than P(exactly k)."""
     for lost, won in [(3, 4), (10, 2), (30, 30)]:
         exactly = scipy_stats.binom.pmf(lost, lost + won, 0.5)
-        both = stats.mcnemar_p(lost, won) + stats.mcnemar_p(won, lost)
+        both = significance.mcnemar_p(lost, won) + significance.mcnemar_p(won, lost)
         assert both == pytest.approx(1 + exactly)
 
 
@@ -59,10 +59,13 @@ def test_the_critical_number_is_the_first_that_rejects(alpha):
     """Brute force over every number of losses, for every number of discordant images up to 80."""
     numbers = np.arange(81)
     expected = [
-        next((lost for lost in range(n + 1) if stats.mcnemar_p(lost, n - lost) <= alpha), n + 1)
+        next(
+            (lost for lost in range(n + 1) if significance.mcnemar_p(lost, n - lost) <= alpha),
+            n + 1,
+        )
         for n in numbers
     ]
-    assert stats.critical_losses(numbers, alpha).tolist() == expected
+    assert significance.critical_losses(numbers, alpha).tolist() == expected
 
 
 # -- power ----------------------------------------------------------------------------------------
@@ -82,7 +85,7 @@ def test_power_is_the_sum_over_all_outcomes(samples, lost, won, alpha, tolerance
     """A trinomial gone through outcome by outcome gives the same, ties at the tolerance too."""
     expected = by_summation(samples, lost, won, alpha, tolerance)
     assert 0 < expected <= 1
-    assert stats.gate_power(samples, lost, won, alpha, tolerance) == pytest.approx(
+    assert significance.gate_power(samples, lost, won, alpha, tolerance) == pytest.approx(
         expected, abs=1e-9
     )
 
@@ -97,21 +100,21 @@ def test_power_is_what_a_simulation_finds(samples, lost, won):
     drawn = rng.multinomial(samples, [lost, won, 1 - lost - won], runs)
     p = scipy_stats.binom.sf(drawn[:, 0] - 1, drawn[:, 0] + drawn[:, 1], 0.5)
     alarms = ((drawn[:, 0] - drawn[:, 1] > tolerance * samples) & (p <= ALPHA)).mean()
-    power = stats.gate_power(samples, lost, won, ALPHA, tolerance)
+    power = significance.gate_power(samples, lost, won, ALPHA, tolerance)
     error = math.sqrt(max(power * (1 - power), 1 / runs) / runs)
     assert abs(alarms - power) <= 4 * error
 
 
 def test_nothing_discordant_raises_no_alarm():
     """Without lost images there is nothing to find."""
-    assert stats.gate_power(10_000, 0.0, 0.0, ALPHA, 0.0) == 0.0
-    assert stats.gate_power(10_000, 0.0, 0.5, ALPHA, 0.0) < 1e-12
+    assert significance.gate_power(10_000, 0.0, 0.0, ALPHA, 0.0) == 0.0
+    assert significance.gate_power(10_000, 0.0, 0.5, ALPHA, 0.0) < 1e-12
 
 
 @pytest.mark.parametrize("churn", [0.0, 0.0025, 0.005, 0.01])
 def test_a_drop_of_one_point_is_found_in_ten_thousand_images(churn):
     """With a probability of 95 % at the least, at the level of the whole matrix."""
-    power = stats.gate_power(10_000, 0.01 + churn / 2, churn / 2, ALPHA, 0.005)
+    power = significance.gate_power(10_000, 0.01 + churn / 2, churn / 2, ALPHA, 0.005)
     assert power >= 0.95
 
 
@@ -119,7 +122,7 @@ def test_a_drop_of_one_point_is_found_in_ten_thousand_images(churn):
 @pytest.mark.parametrize("churn", [0.001, 0.01, 0.1])
 def test_images_that_change_sides_without_a_drop_raise_no_alarm(samples, churn):
     """Not in one run of a hundred, even if all 360 tests of the matrix were made on such images."""
-    alarms = 360 * stats.gate_power(samples, churn / 2, churn / 2, ALPHA, 0.005)
+    alarms = 360 * significance.gate_power(samples, churn / 2, churn / 2, ALPHA, 0.005)
     assert alarms < 0.01
 
 
@@ -130,15 +133,18 @@ def test_images_that_change_sides_without_a_drop_raise_no_alarm(samples, churn):
 @pytest.mark.parametrize("churn", [0.0, 0.003, 0.05])
 def test_the_detectable_drop_is_found_and_a_smaller_one_is_not(samples, churn):
     """At the drop the power is 95 %; a tenth below it is less."""
-    drop = stats.detectable_drop(samples, churn, ALPHA, 0.005)
+    drop = significance.detectable_drop(samples, churn, ALPHA, 0.005)
     smaller = 0.9 * drop
-    assert stats.gate_power(samples, drop + churn / 2, churn / 2, ALPHA, 0.005) >= 0.95
-    assert stats.gate_power(samples, smaller + churn / 2, churn / 2, ALPHA, 0.005) < 0.95
+    assert significance.gate_power(samples, drop + churn / 2, churn / 2, ALPHA, 0.005) >= 0.95
+    assert significance.gate_power(samples, smaller + churn / 2, churn / 2, ALPHA, 0.005) < 0.95
 
 
 def test_more_images_show_smaller_drops():
     """And never one below the tolerance."""
-    drops = [stats.detectable_drop(n, 0.005, ALPHA, 0.005) for n in (300, 624, 2000, 10_000, 10**5)]
+    drops = [
+        significance.detectable_drop(n, 0.005, ALPHA, 0.005)
+        for n in (300, 624, 2000, 10_000, 10**5)
+    ]
     assert drops == sorted(drops, reverse=True)
     assert len(set(drops)) == len(drops)
     assert drops[-1] > 0.005
@@ -146,40 +152,44 @@ def test_more_images_show_smaller_drops():
 
 def test_churn_hides_drops():
     """Images that change sides anyway are noise."""
-    drops = [stats.detectable_drop(2000, churn, ALPHA, 0.005) for churn in (0, 0.01, 0.05, 0.2)]
+    drops = [
+        significance.detectable_drop(2000, churn, ALPHA, 0.005) for churn in (0, 0.01, 0.05, 0.2)
+    ]
     assert drops == sorted(drops)
     assert len(set(drops)) == len(drops)
 
 
 def test_too_few_images_show_nothing():
     """Five lost of five are one chance in 32, far from the level."""
-    assert math.isnan(stats.detectable_drop(5, 0.0, ALPHA, 0.005))
+    assert math.isnan(significance.detectable_drop(5, 0.0, ALPHA, 0.005))
 
 
 @pytest.mark.parametrize(("lost", "won", "samples"), [(4, 0, 624), (7, 2, 840), (60, 40, 10_000)])
 def test_the_images_that_settle_it_have_the_power_and_few_less_have_not(lost, won, samples):
     """At the number named the power is 95 %, a tenth less images have less."""
-    needed = stats.images_to_settle(lost, won, samples, ALPHA)
+    needed = significance.images_to_settle(lost, won, samples, ALPHA)
     assert needed > samples
-    assert stats.gate_power(needed, lost / samples, won / samples, ALPHA, 0.0) >= 0.95
-    assert stats.gate_power(int(0.9 * needed), lost / samples, won / samples, ALPHA, 0.0) < 0.95
+    assert significance.gate_power(needed, lost / samples, won / samples, ALPHA, 0.0) >= 0.95
+    assert (
+        significance.gate_power(int(0.9 * needed), lost / samples, won / samples, ALPHA, 0.0) < 0.95
+    )
 
 
 def test_a_drop_that_is_shown_already_needs_no_more_images():
     """The images at hand are enough."""
-    assert stats.images_to_settle(60, 5, 10_000, ALPHA) == 10_000
+    assert significance.images_to_settle(60, 5, 10_000, ALPHA) == 10_000
 
 
 def test_a_hopeless_number_of_images_is_capped():
     """One image of a thousand that change sides: nobody collects that many."""
-    assert stats.images_to_settle(500, 499, 10_000, ALPHA) == stats.MOST_IMAGES
+    assert significance.images_to_settle(500, 499, 10_000, ALPHA) == significance.MOST_IMAGES
 
 
 @pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 3), (2, 5)])
 def test_what_is_no_drop_cannot_be_settled(lost, won):
     """More images of a gain show no loss."""
     with pytest.raises(ValueError, match=f"{lost} lost and {won} won images are no drop"):
-        stats.images_to_settle(lost, won, 1000, ALPHA)
+        significance.images_to_settle(lost, won, 1000, ALPHA)
 
 
 # -- balanced accuracy ----------------------------------------------------------------------------
@@ -189,7 +199,7 @@ def test_what_is_no_drop_cannot_be_settled(lost, won):
 def test_of_one_class_the_stratified_test_is_the_z_test(lost, won, size):
     """McNemar's statistic without continuity correction, whatever the class's size."""
     z = (lost - won) / math.sqrt(lost + won)
-    p = stats.stratified_p(np.array([lost]), np.array([won]), np.array([size]))
+    p = significance.stratified_p(np.array([lost]), np.array([won]), np.array([size]))
     assert p == pytest.approx(scipy_stats.norm.sf(z))
 
 
@@ -203,7 +213,7 @@ def test_the_stratified_test_is_what_permuting_gives():
     observed = ((lost - won) / sizes).sum()
     # Half of the ties: a continuous approximation of a discrete statistic.
     permuted = (drops > observed + 1e-12).mean() + (np.abs(drops - observed) <= 1e-12).mean() / 2
-    assert stats.stratified_p(lost, won, sizes) == pytest.approx(permuted, abs=0.01)
+    assert significance.stratified_p(lost, won, sizes) == pytest.approx(permuted, abs=0.01)
 
 
 def test_the_stratified_test_keeps_its_level():
@@ -214,15 +224,17 @@ def test_the_stratified_test_keeps_its_level():
     for _ in range(2000):
         discordant = rng.binomial(sizes, 0.2)
         lost = rng.binomial(discordant, 0.5)
-        below += stats.stratified_p(lost, discordant - lost, sizes) <= 0.05
+        below += significance.stratified_p(lost, discordant - lost, sizes) <= 0.05
     assert 0.03 < below / 2000 < 0.07
 
 
 def test_a_class_without_images_says_nothing():
     """It is left out, and without discordant images there is no evidence."""
     one = np.array([30, 0]), np.array([10, 0]), np.array([100, 0])
-    assert stats.stratified_p(*one) == stats.stratified_p(*(column[:1] for column in one))
-    assert stats.stratified_p(np.array([0]), np.array([0]), np.array([5])) == 1.0
+    assert significance.stratified_p(*one) == significance.stratified_p(
+        *(column[:1] for column in one)
+    )
+    assert significance.stratified_p(np.array([0]), np.array([0]), np.array([5])) == 1.0
 
 
 # -- answers by lot -------------------------------------------------------------------------------
@@ -236,14 +248,14 @@ def test_blindness_is_what_answering_by_lot_gives():
     drawn = rng.binomial(sizes, answers / sizes.sum(), (100_000, 3)) / sizes
     by_lot = (drawn.sum(axis=1) >= (hits / sizes).sum()).mean()
     assert 0.01 < by_lot < 0.3
-    assert stats.blindness_p(hits, sizes, answers) == pytest.approx(by_lot, abs=0.01)
+    assert significance.blindness_p(hits, sizes, answers) == pytest.approx(by_lot, abs=0.01)
 
 
 def test_one_answer_for_all_is_blind_and_the_truth_is_not():
     """The two ends; a class without images is left out."""
     sizes = np.array([90, 0, 10])
-    assert stats.blindness_p(np.array([90, 0, 0]), sizes, np.array([100, 0, 0])) == 1.0
-    assert stats.blindness_p(sizes, sizes, sizes) < 1e-6
+    assert significance.blindness_p(np.array([90, 0, 0]), sizes, np.array([100, 0, 0])) == 1.0
+    assert significance.blindness_p(sizes, sizes, sizes) < 1e-6
 
 
 # -- Wilson ---------------------------------------------------------------------------------------
@@ -254,5 +266,5 @@ def test_one_answer_for_all_is_blind_and_the_truth_is_not():
 def test_the_interval_is_wilson_s(successes, trials, confidence):
     """Scipy's implementation gives the same ends."""
     theirs = scipy_stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    ours = stats.wilson_interval(successes, trials, confidence)
+    ours = significance.wilson_interval(successes, trials, confidence)
     assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-12)

@@ -1,0 +1,1 @@
+"""Every figure: its unit and direction, how samples make it, and how uncertain it is."""
