@@ -11,7 +11,7 @@ from making import make_errors, make_measurement, make_regression, make_stored
 
 from tinyml_bench import gates, report
 from tinyml_bench.gates import QUALITY, Reference, judge, quality_metrics
-from tinyml_bench.metrics.catalogue import FIXED
+from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix

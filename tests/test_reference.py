@@ -9,7 +9,7 @@ import pytest
 
 from tinyml_bench import cli, plugin
 from tinyml_bench.baselines import overlays
-from tinyml_bench.metrics.catalogue import FIXED
+from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN

@@ -10,7 +10,8 @@ from typing import Any
 from tinyml_bench import report
 from tinyml_bench.boards import Budget
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics.catalogue import FIXED, METRICS, Metric
+from tinyml_bench.metrics.builtin import FIXED, Metric
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.project import Project
 from tinyml_bench.records import Baseline, CaseId

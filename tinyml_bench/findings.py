@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyml_bench.metrics.catalogue import Metric
+from tinyml_bench.metrics.builtin import Metric
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 
 

@@ -13,7 +13,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.evidence import across, changes, contributions, differing, images
 from tinyml_bench.findings import unused
 from tinyml_bench.metrics import significance
-from tinyml_bench.metrics.catalogue import FIXED, METRICS, Metric, quality_of
+from tinyml_bench.metrics.builtin import FIXED, Metric
+from tinyml_bench.metrics.catalogue import METRICS, quality_of
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix, at_stored_images
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict

@@ -27,7 +27,7 @@ from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.metrics.early_stopping import EarlyStop
-from tinyml_bench.metrics.registry import QUALITIES, Quality
+from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
 from tinyml_bench.networks import LiveModel, arranged
 from tinyml_bench.provided import Provided
 from tinyml_bench.records import KERAS, CaseId
@@ -299,7 +299,7 @@ class Steps:
         self, case: CaseId, samples: int, metrics: tuple[Quality, ...], contest: Contest | None
     ) -> str | None:
         """Name all that an evaluation depends on; ``None`` where that cannot be told."""
-        if not all(_is_ours(one) for one in metrics):
+        if not all(map(is_built_in, metrics)):
             return None
         named = (
             {}
@@ -355,11 +355,6 @@ def _told(workload: str, error: Exception) -> str:
 
 def _is_plain(workload: Workload) -> bool:
     return workload.metrics == ("accuracy",)
-
-
-def _is_ours(quality: Quality) -> bool:
-    """Whether all that a metric computes is in this package; of others it cannot be told."""
-    return str(getattr(quality.per_sample, "__module__", "")).startswith("tinyml_bench.metrics.")
 
 
 def _conversion_name(

@@ -20,7 +20,8 @@ from tinyml_bench.anatomy import Structure
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry
 from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import BaselineError
-from tinyml_bench.metrics.catalogue import FIXED, METRICS
+from tinyml_bench.metrics.builtin import FIXED
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.predictions import Predictions, pack, pack_rows, unpack, unpack_rows

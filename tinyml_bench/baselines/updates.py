@@ -15,7 +15,8 @@ from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, no
 from tinyml_bench.baselines.schema import Stored, render
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.evidence import differing
-from tinyml_bench.metrics.catalogue import METRICS, Metric
+from tinyml_bench.metrics.builtin import Metric
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
 
 WORSE = frozenset({Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.NONDETERMINISTIC})

@@ -39,6 +39,7 @@ __all__ = [
     "class_labels",
     "class_scores",
     "described",
+    "is_built_in",
     "metric",
     "qualities",
     "remember",
@@ -166,10 +167,15 @@ def described(name: str) -> dict[str, str]:
 
     With it :func:`remember` makes the figures readable where the function is not registered.
     """
-    one = QUALITIES[name]
-    if not isinstance(one.per_sample, (_EachSample, _Forgotten)):
+    quality = QUALITIES[name]
+    if is_built_in(quality):
         return {}
-    return {"meaning": one.meaning, "better": one.better, "unit": one.unit, "form": one.form}
+    return {
+        "meaning": quality.meaning,
+        "better": quality.better,
+        "unit": quality.unit,
+        "form": quality.form,
+    }
 
 
 def remember(name: str, *, meaning: str, better: str, unit: str, form: str) -> None:
@@ -188,6 +194,11 @@ def remember(name: str, *, meaning: str, better: str, unit: str, form: str) -> N
     entry = Quality(name, meaning, better, unit, form, "bootstrap", _Forgotten(name), mean())
     if name not in QUALITIES:
         QUALITIES.add(name, entry)
+
+
+def is_built_in(quality: Quality) -> bool:
+    """Whether all that a metric computes is in this package; a user's function may change."""
+    return not isinstance(quality.per_sample, (_EachSample, _Forgotten))
 
 
 def qualities(names: Sequence[str]) -> tuple[Quality, ...]:
@@ -221,7 +232,7 @@ def check_samples(samples: int, argument: str) -> None:
 
 
 def _refuse_taken(name: str) -> None:
-    from tinyml_bench.metrics.catalogue import FIXED
+    from tinyml_bench.metrics.builtin import FIXED
 
     if name in FIXED or name in ("quality", "case"):
         raise UsageError(f"metric {name!r} is the suite's own; choose another name for yours")

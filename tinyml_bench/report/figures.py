@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tinyml_bench.metrics.catalogue import METRICS, Metric
+from tinyml_bench.metrics.builtin import Metric
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records import Measurement
 
 _OF_ACCURACY = (

@@ -1,0 +1,142 @@
+"""The metrics that the suite measures of every case: unit, better direction, when comparable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured quantity.
+
+    Parameters
+    ----------
+    name : str
+        Key in ``Measurement.facts`` and in baseline files.
+    meaning : str
+        One line for help texts, with the unit.
+    better : {"higher", "lower"}
+    form : str
+        Format specification of the value in a sentence, such as ``".4f"``.
+    gated : bool
+        Compared with the baseline; the others are reported only.
+    stored : bool
+        Written to baseline files. Absolute times are not: they mean nothing elsewhere.
+    noisy : bool
+        Two runs of the same thing differ, so an update keeps a stored value that still matches.
+    needs_same : tuple of str
+        Fields of the provenance that must be equal for a comparison to mean anything.
+    unit : str
+        Of a workload's own metric; empty where it has none, and where the name tells it.
+    """
+
+    name: str
+    meaning: str
+    better: str
+    form: str
+    gated: bool = True
+    stored: bool = True
+    noisy: bool = False
+    needs_same: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def about_answers(self) -> bool:
+        """Whether the answers on the test images decide it, and so what runs the model."""
+        return "dataset_sha256" in self.needs_same
+
+    def show(self, value: float | None) -> str:
+        """Format `value` for a sentence; ``None`` is ``-``."""
+        return "-" if value is None else format(value, self.form)
+
+
+_ALL = (
+    Metric("accuracy", "share of right top-1 predictions, in [0, 1]", "higher", ".4f",
+           needs_same=("dataset_sha256",)),
+    Metric("accuracy_drop", "accuracy of tf less that of the variant, same run", "lower", ".4f",
+           needs_same=("dataset_sha256",)),
+    Metric("agreement", "share of images on which variant and tf predict the same class",
+           "higher", ".4f", needs_same=("dataset_sha256",)),
+    Metric("balanced_accuracy", "mean recall of the classes, in [0, 1]", "higher", ".4f",
+           needs_same=("dataset_sha256",)),
+    Metric("detectable_drop",
+           "smallest true drop of accuracy that the gate finds with 95 % power, in [0, 1]", "lower",
+           ".4f", gated=False, stored=False),
+    Metric("class_recall", "recall of the class that lost most against the baseline", "higher",
+           ".4f", stored=False, needs_same=("dataset_sha256",)),
+    Metric("collapse", "accuracy, to be above that of one constant answer", "higher", ".4f",
+           stored=False),
+    Metric("distinct_outputs",
+           "number of outputs that differ from each other, of a model without classes", "higher",
+           ".0f", gated=False, stored=False),
+    Metric("confidence_drift",
+           "mean Kullback-Leibler divergence from the class probabilities of tf, in nats", "lower",
+           ".4f", needs_same=("dataset_sha256",)),
+    Metric("structure", "the file is what its variant's name says, operator by operator", "higher",
+           ".4f", stored=False),
+    Metric("weight_sparsity",
+           "share of zeros among the weights of the layer that keeps least of what it should",
+           "higher", ".4f", stored=False),
+    Metric("weight_clusters",
+           "number of different weights of the layer that has most more than it should", "lower",
+           ".0f", stored=False),
+    Metric("int8_share", "share of the multiply-accumulates computed in int8, in [0, 1]", "higher",
+           ".4f", gated=False),
+    Metric("activation_bytes",
+           "largest sum of activations that exist at one moment of one inference", "lower", ".0f"),
+    Metric("arena_bytes", "all memory that TensorFlow Lite Micro takes for the model", "lower",
+           ".0f"),
+    Metric("arena_activation_bytes", "the part of it that inference reuses", "lower", ".0f",
+           gated=False),
+    Metric("arena_persistent_bytes", "the part of it that is kept between inferences", "lower",
+           ".0f", gated=False),
+    Metric("micro", "the model runs in TensorFlow Lite Micro, with no operator lost", "higher",
+           ".0f", stored=False),
+    Metric("npu_cycles", "Vela's estimate of one inference on the Ethos-U, in cycles", "lower",
+           ".0f"),
+    Metric("npu_sram_bytes", "Vela's estimate of the SRAM that the Ethos-U uses", "lower", ".0f"),
+    Metric("npu_flash_bytes", "Vela's estimate of the flash that the Ethos-U reads", "lower",
+           ".0f"),
+    Metric("npu", "operators run on the Ethos-U as they did, none newly on the CPU", "higher",
+           ".0f", stored=False),
+    Metric("parity", "kernels that agreed on the same file still agree", "higher", ".0f",
+           stored=False),
+    Metric("parity_flips", "images on which any two sets of kernels answer differently", "lower",
+           ".0f", gated=False),
+    Metric("budget", "flash, memory and cycles are within the budget, or fit the board", "higher",
+           ".0f", stored=False),
+    Metric("size_bytes", "the model file (for tf: the saved Keras file)", "lower", ".0f"),
+    Metric("gzip_bytes", "the model file after gzip -9", "lower", ".0f"),
+    Metric("size_reduction", "share saved against the float32 .tflite", "higher", ".4f"),
+    Metric("size_reduction_keras", "share saved against the saved Keras file", "higher", ".4f",
+           gated=False),
+    Metric("size_reduction_keras_optimizer",
+           "share saved against the Keras file with Adam's two slots a weight (the paper's basis)",
+           "higher", ".4f", gated=False),
+    # Exact, but marked noisy: an update that did not count keeps the stored figure, and so does one
+    # in which it still matches, so that many small steps do not add up unseen.
+    Metric("instructions", "of one inference, counted by valgrind with litert's XNNPACK kernels",
+           "lower", ".0f", noisy=True, needs_same=("cpu",)),
+    Metric("latency_ratio", "one inference / one of the float32 sibling, interleaved",
+           "lower", ".3f", noisy=True, needs_same=("cpu", "runtime")),
+    Metric("latency_ratio_low", "lower end of the ratio's 95 % interval in its run", "lower", ".3f",
+           gated=False, noisy=True, needs_same=("cpu", "runtime")),
+    Metric("latency_ratio_high", "upper end of the ratio's 95 % interval in its run", "lower",
+           ".3f", gated=False, noisy=True, needs_same=("cpu", "runtime")),
+    Metric("latency_ns", "median of one inference, batch 1, nanoseconds", "lower",
+           ".0f", gated=False, stored=False, noisy=True),
+    Metric("latency_reference_ns", "the float32 sibling's median in the same rounds", "lower",
+           ".0f", gated=False, stored=False, noisy=True),
+    Metric("latency_pairs", "number of interleaved pairs timed", "higher", ".0f",
+           gated=False, stored=False),
+    Metric("split_seconds", "time to classify the whole evaluated split", "lower", ".2f",
+           gated=False, stored=False, noisy=True),
+    Metric("invoke_share", "share of split_seconds spent inside the interpreter", "higher", ".3f",
+           gated=False, stored=False, noisy=True),
+    Metric("peak_memory_bytes", "growth of the worker's peak resident memory in evaluation",
+           "lower", ".0f", gated=False, stored=False, noisy=True),
+)  # fmt: skip
+
+
+FIXED: dict[str, Metric] = {entry.name: entry for entry in _ALL}
+"""What the suite measures of every case; the other metrics are a workload's own."""
