@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import Baseline, CaseId, Crash, Finding, Measurement, Provenance, Verdict
+from tinyml_bench.records.measurement import (
+    Baseline,
+    CaseId,
+    Crash,
+    Finding,
+    Measurement,
+    Provenance,
+    Verdict,
+)
+from tinyml_bench.records.predictions import Predictions
 
 CLASSES = 10
 

@@ -26,13 +26,13 @@ from making import (
 )
 
 from tinyml_bench import baselines
-from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.baselines import history, schema
-from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.early_stopping import Stopping
-from tinyml_bench.predictions import pack
-from tinyml_bench.records import Crash, Verdict
+from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.measurement import Crash, Verdict
+from tinyml_bench.records.predictions import pack
+from tinyml_bench.records.structure import Operator, Structure
 
 CASE = make_case()
 TEXT = baselines.render(make_baseline())

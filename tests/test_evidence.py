@@ -12,7 +12,7 @@ from tinyml_bench.evidence import FIELD_WORDS, across, changes, images
 from tinyml_bench.gates import PAIRED
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.paired import Discordance
-from tinyml_bench.records import Provenance
+from tinyml_bench.records.measurement import Provenance
 
 PAIRS = Discordance(np.arange(6), np.arange(2), 10_000)
 

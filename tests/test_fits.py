@@ -8,8 +8,8 @@ import pytest
 
 from tinyml_bench import fits
 from tinyml_bench.boards import Board, Budget
-from tinyml_bench.deployment import Deployment, Micro, Npu
 from tinyml_bench.fits import FLASH_OVERHEAD_BYTES, RAM_OVERHEAD_BYTES, fit, within
+from tinyml_bench.records.deployment import Deployment, Micro, Npu
 
 KIB = 1024
 BOARD = Board("it", flash_bytes=1024 * KIB, ram_bytes=256 * KIB)

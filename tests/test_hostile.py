@@ -23,9 +23,9 @@ from tflite_models import (
 )
 
 from tinyml_bench import footprint, inspection, structure, truth
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
 from tinyml_bench.tflite import Runner, Runtime
 

@@ -13,7 +13,7 @@ import pytest
 from making import make_case, make_predictions, make_provenance
 
 from tinyml_bench import runs
-from tinyml_bench.records import Finding, Measurement, Run, Verdict
+from tinyml_bench.records.measurement import Finding, Measurement, Run, Verdict
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

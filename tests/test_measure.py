@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tinyml_bench import measure, tasks
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import (
     CacheError,
@@ -20,7 +19,8 @@ from tinyml_bench.errors import (
 )
 from tinyml_bench.measure import Workbench
 from tinyml_bench.metrics.early_stopping import EarlyStop, Stopping
-from tinyml_bench.records import CaseId
+from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed

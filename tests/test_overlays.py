@@ -9,9 +9,9 @@ import pytest
 from making import make_baseline, make_case, make_measurement
 
 from tinyml_bench import baselines
-from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.baselines import overlays
 from tinyml_bench.errors import BaselineError
+from tinyml_bench.records.structure import Operator, Structure
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = ("tf", "float32", "int8")

@@ -8,7 +8,7 @@ from making import make_predictions
 
 from tinyml_bench import paired
 from tinyml_bench.metrics import significance
-from tinyml_bench.predictions import Predictions
+from tinyml_bench.records.predictions import Predictions
 
 
 def of(predicted, labels=(0, 0, 0, 0, 0, 0)):

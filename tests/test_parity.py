@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from tflite_models import CUSTOM, Operator, build, classifier
 
-from tinyml_bench.deployment import Difference, Micro
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.records.deployment import Difference, Micro
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.targets.micro import MicroRun, run
 from tinyml_bench.targets.parity import assemble, compare, differences, outputs_on

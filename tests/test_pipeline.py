@@ -21,13 +21,13 @@ import pytest
 from making import make_measurement
 
 from tinyml_bench import compressed, conversion, gates, report, structure, training
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import Split, dataset
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.policy import Policy
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import Runner

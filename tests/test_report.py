@@ -15,8 +15,7 @@ from making import make_provenance
 from tinyml_bench import paper, report
 from tinyml_bench.baselines import Change
 from tinyml_bench.errors import UsageError
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import (
+from tinyml_bench.records.measurement import (
     USUAL_RUNTIME,
     CaseId,
     Crash,
@@ -25,6 +24,7 @@ from tinyml_bench.records import (
     Run,
     Verdict,
 )
+from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.tflite import Runtime
 
 INT8 = "fashion_mnist-custom-int8"

@@ -13,11 +13,11 @@ import pytest
 from making import make_case, make_predictions, make_provenance
 
 from tinyml_bench import runs
-from tinyml_bench.anatomy import Structure
-from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES, metric
-from tinyml_bench.records import Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.measurement import Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.structure import Structure
 
 jsonschema = pytest.importorskip("jsonschema", reason="only tests need it: pip install jsonschema")
 

@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 
 from tinyml_bench import runs
-from tinyml_bench.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.errors import UsageError
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import CaseId, Crash, Finding, Measurement, Provenance, Run, Verdict
+from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.measurement import (
+    CaseId,
+    Crash,
+    Finding,
+    Measurement,
+    Provenance,
+    Run,
+    Verdict,
+)
+from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.runs import schema
 
 CASE = CaseId("tiny", "cnn", "int8")

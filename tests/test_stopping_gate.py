@@ -10,8 +10,8 @@ from tinyml_bench import gates
 from tinyml_bench.gates import Reference, judge
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.policy import Policy
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import Verdict
+from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.predictions import Predictions
 
 ALL, STOPPED = 600, 120
 METRICS = ("accuracy", "accuracy_drop", "agreement", "balanced_accuracy")

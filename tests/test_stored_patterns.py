@@ -13,7 +13,7 @@ from tflite_models import build
 from tinyml_bench import stored_patterns
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import TensorFact, read_model
-from tinyml_bench.patterns import GROUP, MANY, NOTHING, Pattern
+from tinyml_bench.records.weight_pattern import GROUP, MANY, NOTHING, Pattern
 from tinyml_bench.stored_patterns import pattern_of
 
 RNG = np.random.default_rng(6)

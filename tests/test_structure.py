@@ -10,8 +10,8 @@ import pytest
 from tflite_models import DEQUANTIZE, INT8, Model, Operator, Tensor, build, classifier
 
 from tinyml_bench import structure
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact, read_model
+from tinyml_bench.records.structure import Structure
 
 
 def tensor(name: str, dtype: str, *shape: int, stored: bool = False, scales: int = 0) -> TensorFact:

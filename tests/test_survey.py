@@ -7,9 +7,9 @@ from concurrent.futures import Executor, Future
 import numpy as np
 import pytest
 
-from tinyml_bench.anatomy import Operator, Structure
-from tinyml_bench.deployment import Micro, Npu
 from tinyml_bench.errors import UsageError
+from tinyml_bench.records.deployment import Micro, Npu
+from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed
 from tinyml_bench.targets import micro, npu, parity

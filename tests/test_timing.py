@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench import timing
-from tinyml_bench.records import CaseId, Crash, Measurement
+from tinyml_bench.records.measurement import CaseId, Crash, Measurement
 from tinyml_bench.tflite import Runtime
 
 CASE = CaseId("toy", "net", "int8")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tinyml_bench import structure
-from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.truth import CLAIMS, LARGE, changes, lies
 from tinyml_bench.variants import VARIANTS

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tinyml_bench.anatomy import Operator, Structure
+from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.versions.graph import graph_changes, stored_changes
 
 CONV = Operator(0, "CONV_2D", "int8", "conv", "int8", "per-channel")

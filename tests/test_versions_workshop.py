@@ -11,9 +11,9 @@ from tflite_models import FLOAT32, INT8, INT32, Operator, Tensor, build, classif
 from tinyml_bench import cli
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
-from tinyml_bench.records import CaseId
+from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
 from tinyml_bench.variants import VARIANTS

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tinyml_bench.anatomy import Operator, Structure
 from tinyml_bench.compression import Compression
-from tinyml_bench.patterns import MANY, NOTHING, Pattern
 from tinyml_bench.policy import Policy, Tolerance
+from tinyml_bench.records.structure import Operator, Structure
+from tinyml_bench.records.weight_pattern import MANY, NOTHING, Pattern
 from tinyml_bench.weight_truth import (
     CLUSTERS,
     SPARSITY,

@@ -42,7 +42,7 @@ _DEFINED_IN = {
         "make_vgg16",
     ),
     "metrics.registry": ("metric",),
-    "records": ("CaseId", "Finding", "Measurement", "Run", "Verdict"),
+    "records.measurement": ("CaseId", "Finding", "Measurement", "Run", "Verdict"),
     "registration": ("register",),
     "runs": ("read_run",),
     "session": ("CaseUnderTest",),

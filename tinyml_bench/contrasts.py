@@ -20,7 +20,7 @@ from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.metrics.quality import Contributions, Quality, Sums
 from tinyml_bench.metrics.ranking import placements
 from tinyml_bench.paired import Discordance, discordance
-from tinyml_bench.records import Baseline, Measurement, Outcomes
+from tinyml_bench.records.measurement import Baseline, Measurement, Outcomes
 
 Changes = NDArray[np.float64]
 Term = tuple[float, Contributions]

@@ -7,7 +7,7 @@ from typing import Final
 
 from tinyml_bench.contrasts import Contrast
 from tinyml_bench.paired import Discordance
-from tinyml_bench.records import Provenance
+from tinyml_bench.records.measurement import Provenance
 
 ACROSS: Final = "the baseline was measured with "
 """How a line begins that names two runtimes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyml_bench.metrics.builtin import Metric
-from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
 
 
 def unused(case: str, source: str) -> Finding:

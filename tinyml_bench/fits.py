@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench.boards import Board, Budget
-from tinyml_bench.deployment import Deployment, Micro
+from tinyml_bench.records.deployment import Deployment, Micro
 
 FLASH_OVERHEAD_BYTES: Final = 64 * 1024
 """Flash beside the model: the runtime's core (16 KB on a Cortex-M3, says its documentation), the

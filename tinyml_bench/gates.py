@@ -17,7 +17,7 @@ from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS, quality_of
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix, at_stored_images
-from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.truth_gate import WEIGHTS, judge_structure, judge_weights
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from tinyml_bench import paper
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 
 AGREEMENT: Final = "agreement"
 DROP: Final = "accuracy_drop"

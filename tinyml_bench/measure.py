@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 from tinyml_bench import cases, families, structure, tasks
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.datasets.split import Inputs
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
@@ -17,7 +16,8 @@ from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.metrics.classification import mean_divergence
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES
-from tinyml_bench.records import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
+from tinyml_bench.records.measurement import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.steps import ModelFile, Steps
 from tinyml_bench.stored import mapped

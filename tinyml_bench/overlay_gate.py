@@ -12,7 +12,7 @@ from tinyml_bench import gates, truth
 from tinyml_bench.baselines.overlays import STRUCTURE, Overlay, applied
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
-from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
 
 
 @dataclass(frozen=True, slots=True)

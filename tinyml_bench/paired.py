@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.metrics import significance
-from tinyml_bench.predictions import Predictions
+from tinyml_bench.records.predictions import Predictions
 
 Positions = NDArray[np.intp]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench import soundness
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.predictions import Predictions
 
 SAME_LATENCY: Final = 0.05
 """Relative difference of two latency ratios up to which neither variant counts as the faster one.

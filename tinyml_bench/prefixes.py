@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from tinyml_bench.metrics.catalogue import quality_of
-from tinyml_bench.records import Baseline, Measurement
+from tinyml_bench.records.measurement import Baseline, Measurement
 
 _ALL_IMAGES_ONLY = "it is known of all evaluated images together, and the baseline holds fewer"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import TensorFact
-from tinyml_bench.patterns import (
+from tinyml_bench.records.weight_pattern import (
     BLOCKS,
     GROUP,
     MANY,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench.metrics.early_stopping import UNDECIDED, EarlyStop, Stopping
-from tinyml_bench.predictions import Predictions
+from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.tasks import Shard
 
 Call = tuple[Any, ...]

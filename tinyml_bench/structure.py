@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from tinyml_bench.anatomy import (
+from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact
+from tinyml_bench.records.structure import (
     FLOATS,
     INTEGERS,
     PER_CHANNEL,
@@ -18,8 +19,7 @@ from tinyml_bench.anatomy import (
     Structure,
     printable,
 )
-from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact
-from tinyml_bench.patterns import NOTHING, Pattern
+from tinyml_bench.records.weight_pattern import NOTHING, Pattern
 from tinyml_bench.stored_patterns import pattern_of
 
 _Shape = Sequence[int]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from tinyml_bench.anatomy import (
+from tinyml_bench.errors import UsageError
+from tinyml_bench.records.structure import (
     FLOATS,
     INTEGERS,
     PER_CHANNEL,
@@ -21,7 +22,6 @@ from tinyml_bench.anatomy import (
     Structure,
     paired,
 )
-from tinyml_bench.errors import UsageError
 
 LARGE: Final = 1024
 """Weights of at least so many elements are what TensorFlow quantizes without calibration."""

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench.anatomy import Operator, Structure, paired
 from tinyml_bench.compression import Compression
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.patterns import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.policy import Policy
+from tinyml_bench.records.structure import Operator, Structure, paired
+from tinyml_bench.records.weight_pattern import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.truth import LARGE
 
 SPARSITY: Final = "weight_sparsity"

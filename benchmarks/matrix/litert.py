@@ -21,9 +21,9 @@ from tinyml_bench import paired, runs
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
-from tinyml_bench.predictions import Predictions
 from tinyml_bench.project import Project
-from tinyml_bench.records import CaseId, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.measurement import CaseId, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.report import sentence
 from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images

@@ -21,8 +21,8 @@ import tinyml_bench.suite
 import tinyml_bench.timing
 from tinyml_bench import Split, dataset, workload
 from tinyml_bench.errors import DataIncompleteError, DataMissingError
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import Crash, Measurement, Provenance
+from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.measurement import Crash, Measurement, Provenance
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.tflite import Runtime
 

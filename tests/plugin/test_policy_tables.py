@@ -63,7 +63,7 @@ def test_a_budget_of_one_case_is_a_limit_whatever_is_stored(toy_project):
             "stopping=stopping)",
             "stopping=stopping, structure=Structure((), (), (), {}, 0))",
         )
-        + "\nfrom tinyml_bench.anatomy import Structure\n"
+        + "\nfrom tinyml_bench.records.structure import Structure\n"
     )
     toy_project.write_baselines()
     settings(toy_project, '[tool.tinyml_bench.policy."toy-net-int8"]\nbudget = {bytes = 999}\n')

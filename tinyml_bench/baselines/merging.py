@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tinyml_bench.deployment import CPU_KERNELS, FACTS, Deployment, Difference, Parity
-from tinyml_bench.records import Baseline
+from tinyml_bench.records.deployment import CPU_KERNELS, FACTS, Deployment, Difference, Parity
+from tinyml_bench.records.measurement import Baseline
 
 
 def renewed(old: Baseline, new: Baseline) -> Baseline:

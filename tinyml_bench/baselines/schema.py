@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry
-from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES
-from tinyml_bench.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
-from tinyml_bench.records import Baseline, CaseId, Outcomes, Provenance
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.measurement import Baseline, CaseId, Outcomes, Provenance
+from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
+from tinyml_bench.records.structure import Structure
 
 FORMAT = 1
 

@@ -17,7 +17,7 @@ from tinyml_bench.errors import BaselineError
 from tinyml_bench.evidence import differing
 from tinyml_bench.metrics.builtin import Metric
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
 
 WORSE = frozenset({Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.NONDETERMINISTIC})
 """Verdicts on what is stored only with a reason."""

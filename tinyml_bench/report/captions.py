@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tinyml_bench import pareto
-from tinyml_bench.records import KERAS, USUAL_RUNTIME, Measurement
+from tinyml_bench.records.measurement import KERAS, USUAL_RUNTIME, Measurement
 
 Measured = Sequence[Measurement]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinyml_bench.metrics.builtin import Metric
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 
 _OF_ACCURACY = (
     "case", "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall",

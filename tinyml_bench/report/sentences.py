@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tinyml_bench.baselines import Change
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records import Finding, Run, Verdict
+from tinyml_bench.records.measurement import Finding, Run, Verdict
 
 # Said where a finding gives no reason of its own.
 _DEFAULT_REASONS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tinyml_bench import goals, paper
 from tinyml_bench.goals import AGREEMENT, Aim, Distance
 from tinyml_bench.metrics import significance
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.results.drawing import (
     MISSING,
     Line,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tinyml_bench import paper
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.report.grid import broken, table
 from tinyml_bench.report.panels import letter
 

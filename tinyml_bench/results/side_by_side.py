@@ -7,7 +7,7 @@ from typing import Final
 
 from tinyml_bench import paper
 from tinyml_bench.metrics import significance
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.results.drawing import (
     MISSING,
     Line,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tinyml_bench import paper
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.results.drawing import MISSING, Line, by_format, from_cache, kib, short
 from tinyml_bench.results.study import Study
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tinyml_bench import paper, soundness
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import plain_sibling
-from tinyml_bench.records import CaseId, Measurement, Run
+from tinyml_bench.records.measurement import CaseId, Measurement, Run
 
 REFERENCE = "tf"
 PLAIN = "float32"

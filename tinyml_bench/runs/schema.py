@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tinyml_bench.anatomy import Structure
-from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import described, remember
-from tinyml_bench.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
-from tinyml_bench.records import (
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.measurement import (
     CaseId,
     Crash,
     Finding,
@@ -22,6 +20,8 @@ from tinyml_bench.records import (
     Run,
     Verdict,
 )
+from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.runs.fields import checked, field, finite, number, optional
 
 # History of the format:

@@ -24,10 +24,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.deployment import Micro
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import IDENTIFIER, ModelFile, read_model
 from tinyml_bench.footprint import activation_bytes
+from tinyml_bench.records.deployment import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
 from tinyml_bench.targets import refusals

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.deployment import Difference, Parity
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.records.deployment import Difference, Parity
 from tinyml_bench.targets.micro import MicroRun
 from tinyml_bench.tflite import Runner, Runtime
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.anatomy import Structure
-from tinyml_bench.deployment import Deployment, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment, Micro, Npu, Parity
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import failure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-from tinyml_bench.anatomy import Operator, Structure
+from tinyml_bench.records.structure import Operator, Structure
 
 # What people call them.
 _LAYERS: Final = {

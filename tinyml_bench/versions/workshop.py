@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from tinyml_bench import structure
-from tinyml_bench.anatomy import Structure
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.predictions import Predictions
-from tinyml_bench.records import CaseId
+from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import WorkerCrashed, failure

@@ -12,8 +12,8 @@ import numpy as np
 
 from tinyml_bench import baselines, gates
 from tinyml_bench.baselines import overlays
-from tinyml_bench.predictions import pack
-from tinyml_bench.records import Measurement
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.predictions import pack
 from trust.catalogue import Answer, judged, plant, refused
 from trust.scene import Edited, Stage
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from making import make_labels, make_predictions
 
-from tinyml_bench.predictions import Predictions, pack, unpack
+from tinyml_bench.records.predictions import Predictions, pack, unpack
 
 
 def encode(raw: bytes) -> str:

@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from tinyml_bench.deployment import FACTS, Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.records.deployment import FACTS, Deployment, Difference, Micro, Npu, Parity
 
 MICRO = Micro("it has no kernel for CUSTOM", ("CUSTOM", "hybrid CONV_2D"), 0, "0.1.0")
 NPU = Npu("ethos-u55-128", "", ("SOFTMAX (dense/Softmax)",), 9, 5e8, "4.2.0")

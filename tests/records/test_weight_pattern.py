@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tinyml_bench.patterns import MANY, SMALLEST, Pattern
+from tinyml_bench.records.weight_pattern import MANY, SMALLEST, Pattern
 
 FLAGS = ("is_sparse", "is_wrapped", "is_left_out", "has_first_range")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tinyml_bench.patterns import NOTHING, Pattern
+from tinyml_bench.records.weight_pattern import NOTHING, Pattern
 
 FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
 """Types of floating-point numbers."""

@@ -8,7 +8,7 @@ import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_provenance
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records import CaseId, Crash, Measurement, Run, Verdict
+from tinyml_bench.records.measurement import CaseId, Crash, Measurement, Run, Verdict
 
 
 def test_a_case_id_is_read_as_it_is_written():

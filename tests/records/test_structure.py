@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tinyml_bench.anatomy import Operator, Structure, printable
+from tinyml_bench.records.structure import Operator, Structure, printable
 
 FOUND = Structure(
     ("int8",),

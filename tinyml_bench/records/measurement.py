@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.anatomy import Structure
-from tinyml_bench.deployment import Deployment
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import Stopping
-from tinyml_bench.predictions import Predictions
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.structure import Structure
 
 Outcomes = Mapping[str, NDArray[np.float32]]
 """Metric name to what each sample contributes, ``(n, k)``, in evaluation order."""
