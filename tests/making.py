@@ -8,16 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.records.measurement import (
-    Baseline,
-    CaseId,
-    Crash,
-    Finding,
-    Measurement,
-    Provenance,
-    Verdict,
-)
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.provenance import Provenance
 
 CLASSES = 10
 

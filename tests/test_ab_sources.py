@@ -19,7 +19,7 @@ from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.records.measurement import Run
+from tinyml_bench.records.run import Run
 from tinyml_bench.system.cache import key
 from tinyml_bench.workloads import WORKLOADS
 

@@ -30,7 +30,8 @@ from tinyml_bench.baselines import history, schema
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import Crash, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import pack
 from tinyml_bench.records.structure import Operator, Structure
 

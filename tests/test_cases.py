@@ -6,7 +6,7 @@ import pytest
 
 from tinyml_bench import cases
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, Workload
 

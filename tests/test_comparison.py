@@ -14,7 +14,9 @@ from tinyml_bench import cli, runs
 from tinyml_bench.comparison import compare
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Crash, Measurement, Run, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash, Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.rules import Rule
 
 

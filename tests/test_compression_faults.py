@@ -23,7 +23,7 @@ from tinyml_bench import gates, report, structure
 from tinyml_bench.compression import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.variants import VARIANTS

@@ -11,7 +11,7 @@ from tinyml_bench import gates, report
 from tinyml_bench.boards import Board, Budget
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records.deployment import FACTS, Deployment, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 
 POLICY = Policy()
 ARENA = {"arena_bytes": 50_000, "arena_activation_bytes": 40_000, "arena_persistent_bytes": 10_000}

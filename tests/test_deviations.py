@@ -10,7 +10,7 @@ from tinyml_bench import deviations
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import UsageError
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Finding, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
 
 TABLE = {"case": "a-b-int8", "metric": "accuracy", "reason": "a bug", "link": "https://bug/1"}
 KNOWN = Deviation("a-b-int8", "accuracy", "a bug", "https://bug/1")

@@ -26,7 +26,8 @@ from tinyml_bench.datasets import DATASETS
 from tinyml_bench.metrics.registry import FEWEST_SAMPLES, QUALITIES
 from tinyml_bench.project import Project
 from tinyml_bench.provided import Provided
-from tinyml_bench.records.measurement import Run, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.run import Run
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from making import make_provenance
 
-from tinyml_bench.evidence import FIELD_WORDS, across, changes, images
+from tinyml_bench.evidence import images
 from tinyml_bench.gates import PAIRED
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.paired import Discordance
-from tinyml_bench.records.measurement import Provenance
+from tinyml_bench.records.provenance import FIELD_WORDS, Provenance, across, changes
 
 PAIRS = Discordance(np.arange(6), np.arange(2), 10_000)
 

@@ -7,7 +7,8 @@ from making import FACTS, make_baseline, make_case, make_measurement
 
 from tinyml_bench import findings
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.measurement import Crash, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 
 CASE = str(make_case())
 

@@ -19,7 +19,8 @@ from tinyml_bench.deployment_gate import PART_OF
 from tinyml_bench.errors import UsageError
 from tinyml_bench.gates import GATED, PAIRED, QUALITY, Reference, at_prefix, judge, unused
 from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.records.measurement import Crash, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.structure import Operator, Structure
 
 POLICY = Policy()

@@ -15,7 +15,7 @@ from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 
 POLICY = Policy(tests=100)
 STORED = make_stored(make_regression(gap=0.0))

@@ -8,7 +8,7 @@ import pytest
 from making import make_measurement, make_predictions
 
 from tinyml_bench import goals, paper
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 
 
 def make(variant, wrong, samples=1000, first=0, workload="pneumonia-custom"):

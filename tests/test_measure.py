@@ -19,7 +19,7 @@ from tinyml_bench.errors import (
 )
 from tinyml_bench.measure import Workbench
 from tinyml_bench.metrics.early_stopping import EarlyStop, Stopping
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.system.cache import Cache

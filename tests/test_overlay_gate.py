@@ -11,7 +11,7 @@ from tinyml_bench import overlay_gate
 from tinyml_bench.baselines.overlays import Overlay
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Operator, Structure
 
 SLOW = Overlay(

@@ -8,8 +8,8 @@ from making import make_measurement, make_predictions
 
 from tinyml_bench import report
 from tinyml_bench.pareto import SAME_LATENCY, Standing, unbeaten
-from tinyml_bench.records.measurement import Run
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.run import Run
 
 
 def make(variant, *, wrong=100, gzip=100, ratio=1.0, spread=0.001, samples=1000, without=()):

@@ -10,7 +10,7 @@ from tinyml_bench.deployment_gate import PART_OF
 from tinyml_bench.errors import UsageError
 from tinyml_bench.gates import GATED
 from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 
 
 @pytest.mark.parametrize(

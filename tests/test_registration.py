@@ -10,7 +10,7 @@ import pytest
 from tinyml_bench.cases import cases_of, left_out, recipe_of
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.registration import register
 from tinyml_bench.workloads import WORKLOADS
 

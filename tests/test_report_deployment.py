@@ -9,8 +9,10 @@ from making import make_measurement
 
 from tinyml_bench import report
 from tinyml_bench.boards import Board, find, known
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import CaseId, Finding, Run, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.run import Run
 from tinyml_bench.report import Shelf, devices
 
 NO_VELA = "ethos-u-vela is not installed; pip install 'tinyml-bench[npu]'"

@@ -11,7 +11,9 @@ from making import make_errors, make_finding, make_measurement, make_regression
 
 from tinyml_bench import report
 from tinyml_bench.metrics.registry import QUALITIES, metric
-from tinyml_bench.records.measurement import CaseId, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.run import Run
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,11 @@ from tinyml_bench import cli, goals, paper, results, runs
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import plain_sibling
 from tinyml_bench.metrics.early_stopping import Stopping
-from tinyml_bench.records.measurement import CaseId, Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.run import Run
 from tinyml_bench.results.choices import PUBLISHED
 
 NAMES = {"pneumonia": ("normal", "sick"), "skin_lesion": ("AKIEC", "BCC")}

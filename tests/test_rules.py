@@ -9,7 +9,7 @@ from tinyml_bench.boards import Budget
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.rules import REGISTRATION, Rule
 
 INT8, FLOAT32 = CaseId("digits", "net", "int8"), CaseId("digits", "net", "float32")

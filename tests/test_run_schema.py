@@ -16,7 +16,9 @@ from tinyml_bench import runs
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES, metric
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import Crash, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Crash, Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.records.structure import Structure
 
 jsonschema = pytest.importorskip("jsonschema", reason="only tests need it: pip install jsonschema")

@@ -11,17 +11,13 @@ import pytest
 
 from tinyml_bench import runs
 from tinyml_bench.errors import UsageError
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import (
-    CaseId,
-    Crash,
-    Finding,
-    Measurement,
-    Provenance,
-    Run,
-    Verdict,
-)
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.provenance import Provenance
+from tinyml_bench.records.run import Run
 from tinyml_bench.runs import schema
 
 CASE = CaseId("tiny", "cnn", "int8")

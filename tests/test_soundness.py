@@ -9,7 +9,7 @@ import pytest
 from making import CLASSES, make_baseline, make_labels, make_measurement, make_predictions
 
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.soundness import judge_collapse, judge_determinism, judge_recall
 

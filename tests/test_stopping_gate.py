@@ -10,7 +10,7 @@ from tinyml_bench import gates
 from tinyml_bench.gates import Reference, judge
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import Predictions
 
 ALL, STOPPED = 600, 120

@@ -15,7 +15,9 @@ from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError
 from tinyml_bench.metrics import significance
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId, Crash, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.variants import VARIANTS

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinyml_bench import timing
-from tinyml_bench.records.measurement import CaseId, Crash, Measurement
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.tflite import Runtime
 
 CASE = CaseId("toy", "net", "int8")

@@ -13,7 +13,9 @@ from making import make_baseline, make_case, make_finding, make_measurement, mak
 from tinyml_bench import baselines, updating
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import CaseId, Crash, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 from tinyml_bench.updating import HANDFUL, Found, Request, still_failing
 
 ASKED = Request("all", "a smaller head")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.records.measurement import Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.usage import Use
 
 STORED = [("a-b-int8", Path("b/int8.json")), ("a-b-old", Path("b/old.json"))]

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS, Recipe, variant
 
 BUILT_IN = (

@@ -12,7 +12,7 @@ from tinyml_bench import cli
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed

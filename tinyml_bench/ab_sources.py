@@ -21,7 +21,7 @@ from tinyml_bench.cases import cases_of, has_file
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.revisions import Revision
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.system.registry import unknown_name

@@ -9,7 +9,10 @@ from tinyml_bench.contrasts import standing
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.prefixes import at_prefix
-from tinyml_bench.records.measurement import Baseline, CaseId, Finding, Measurement, Run
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding
+from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.run import Run
 
 
 def newly_flipped(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS, Recipe
 from tinyml_bench.workloads import WORKLOADS, Workload
 

@@ -13,7 +13,10 @@ from tinyml_bench.ledger import differences
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Baseline, CaseId, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.suite import JUDGED, paired_tests_of
 from tinyml_bench.variants import REFERENCE
 from tinyml_bench.workloads import WORKLOADS

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tinyml_bench import gates
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, CaseId, Finding, Measurement, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 
 if TYPE_CHECKING:
     from tinyml_bench.suite import Suite

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from tinyml_bench import fits
 from tinyml_bench.boards import Board, Budget
-from tinyml_bench.evidence import FIELD_WORDS, differing
 from tinyml_bench.findings import accept, create
 from tinyml_bench.fits import Fit
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.deployment import CPU_KERNELS, FACTS, Difference, Micro, Npu, Parity
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.provenance import FIELD_WORDS, differing
 
 PART_OF: Final[Mapping[str, str]] = {
     metric: part for part, facts in FACTS.items() for metric in (part, *facts)

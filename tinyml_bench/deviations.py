@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.measurement import CaseId, Finding, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.settings import below
 from tinyml_bench.system.registry import unknown_name
 

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from tinyml_bench.contrasts import Contrast
 from tinyml_bench.paired import Discordance
-from tinyml_bench.records.measurement import Provenance
-
-ACROSS: Final = "the baseline was measured with "
-"""How a line begins that names two runtimes."""
-
-# What a reader is told about a field of the provenance that differs; see `differing`.
-FIELD_WORDS = {
-    "dataset_sha256": "the evaluated images or labels are not those of the baseline",
-    "cpu": "the baseline was measured on another processor",
-    "runtime": f"{ACROSS}{{old}}, this run with {{new}}",
-}
 
 # What it means, for each paired metric, that an image is lost or won.
 _SIDES = {
@@ -56,35 +44,3 @@ def chance(p: float) -> str:
     ('p = 0.031', 'p < 1e-300')
     """
     return f"p = {p:.2g}" if p >= 1e-300 else "p < 1e-300"
-
-
-def changes(old: Provenance, new: Provenance) -> Iterator[str]:
-    """Say what differs between the making of the baseline and this run."""
-    for package in sorted({*old.toolchain, *new.toolchain}):
-        before, after = old.toolchain.get(package, "absent"), new.toolchain.get(package, "absent")
-        if before != after:
-            yield f"{package} was {before} and is {after}"
-    if old.checkpoint_sha256 != new.checkpoint_sha256:
-        before, after = f"{old.checkpoint_sha256:.12}", f"{new.checkpoint_sha256:.12}"
-        yield f"the checkpoint is not the one of the baseline: sha256 {before}... -> {after}..."
-    for name in FIELD_WORDS:
-        if getattr(old, name) != getattr(new, name):
-            yield differing(name, old, new)
-
-
-def differing(name: str, old: Provenance, new: Provenance) -> str:
-    """Say that a field of the provenance differs, and of runtimes which they are.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`FIELD_WORDS`.
-    old, new : Provenance
-        Of the baseline and of the measurement.
-    """
-    return FIELD_WORDS[name].format(old=getattr(old, name), new=getattr(new, name))
-
-
-def across(old: Provenance, new: Provenance) -> str:
-    """Say that answers of two runtimes are compared; empty where they are of one."""
-    return "" if old.answered_by == new.answered_by else differing("runtime", old, new)

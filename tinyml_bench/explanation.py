@@ -14,7 +14,8 @@ from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Baseline, CaseId
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Baseline
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name

@@ -18,7 +18,7 @@ from tinyml_bench.datasets.split import Array, Inputs
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system import machine
 from tinyml_bench.system.files import write_atomically

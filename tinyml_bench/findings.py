@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinyml_bench.metrics.builtin import Metric
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 
 
 def unused(case: str, source: str) -> Finding:

@@ -10,14 +10,16 @@ from functools import partial
 from tinyml_bench import deployment_gate, findings, paired, soundness, stopping_gate
 from tinyml_bench.contrasts import PAIRED, Contrast, samples_needed, standing
 from tinyml_bench.errors import UsageError
-from tinyml_bench.evidence import across, changes, contributions, differing, images
+from tinyml_bench.evidence import contributions, images
 from tinyml_bench.findings import unused
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS, quality_of
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.prefixes import at_prefix, at_stored_images
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.provenance import across, changes, differing
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.truth_gate import WEIGHTS, judge_structure, judge_weights
 

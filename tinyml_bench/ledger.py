@@ -10,7 +10,9 @@ from tinyml_bench.baselines import Entry
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId, Finding, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.run import Run
 from tinyml_bench.report import across_runtimes, rows_of_text
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name

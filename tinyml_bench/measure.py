@@ -16,7 +16,9 @@ from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.metrics.classification import mean_divergence
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES
-from tinyml_bench.records.measurement import TIMED_AGAINST, CaseId, Crash, Measurement, Provenance
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Crash, Measurement
+from tinyml_bench.records.provenance import TIMED_AGAINST, Provenance
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.steps import ModelFile, Steps

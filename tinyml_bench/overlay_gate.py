@@ -12,7 +12,8 @@ from tinyml_bench import gates, truth
 from tinyml_bench.baselines.overlays import STRUCTURE, Overlay, applied
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 
 
 @dataclass(frozen=True, slots=True)

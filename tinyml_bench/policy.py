@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tinyml_bench.boards import Board, Budget
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import METRICS, quality_of
-from tinyml_bench.records.measurement import CaseId, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.system.registry import unknown_name
 
 if TYPE_CHECKING:

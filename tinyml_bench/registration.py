@@ -14,7 +14,7 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.registry import qualities
 from tinyml_bench.networks import network_of
 from tinyml_bench.provided import Provided
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.pickling import ship_by_value

@@ -18,7 +18,7 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.policy import Tolerance, gated
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.settings import below
 from tinyml_bench.system.registry import unknown_name
 

@@ -23,7 +23,10 @@ from tinyml_bench.errors import (
 )
 from tinyml_bench.listing import untrained
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.suite import JUDGED, Suite
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all

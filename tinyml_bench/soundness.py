@@ -10,7 +10,8 @@ from tinyml_bench.findings import accept
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.quality import Contributions
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.predictions import Predictions
 
 # So many images of other classes even a poor model does not all miss by chance.

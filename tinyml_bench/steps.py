@@ -30,7 +30,8 @@ from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
 from tinyml_bench.networks import LiveModel, arranged
 from tinyml_bench.provided import Provided
-from tinyml_bench.records.measurement import KERAS, CaseId
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.provenance import KERAS
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.stretches import Call, Contest
 from tinyml_bench.system import machine

@@ -16,7 +16,8 @@ from tinyml_bench.evidence import chance
 from tinyml_bench.findings import accept
 from tinyml_bench.metrics import significance
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.predictions import Predictions
 
 _METRIC = "accuracy_drop"

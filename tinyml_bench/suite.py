@@ -35,7 +35,9 @@ from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Baseline, CaseId, Finding, Measurement, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
 from tinyml_bench.workloads import WORKLOADS, Workload

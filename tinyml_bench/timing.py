@@ -10,7 +10,8 @@ import numpy as np
 from tinyml_bench.cases import has_file, sibling_of
 from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
-from tinyml_bench.records.measurement import CaseId, Measurement
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 

@@ -8,7 +8,8 @@ from tinyml_bench import truth, weight_truth
 from tinyml_bench.families import split_claim
 from tinyml_bench.findings import accept
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.records.weight_pattern import MANY, MOST_VALUES
 from tinyml_bench.weight_truth import Loss

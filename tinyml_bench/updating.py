@@ -12,7 +12,9 @@ from tinyml_bench.cases import reference_of
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import CaseId, Finding, Measurement, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Measurement
 
 HANDFUL = 8
 """Number of cases that may get worse in one update: all variants of one workload."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tinyml_bench.records.measurement import Finding, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
 
 
 class Use:

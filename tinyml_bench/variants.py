@@ -16,7 +16,7 @@ from tinyml_bench import quantizers
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import BUILT_IN as _FAMILIES
 from tinyml_bench.families import Family, is_like_family
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.system.workers.pickling import ship_by_value
 

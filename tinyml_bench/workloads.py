@@ -12,7 +12,7 @@ from typing import Any
 
 from tinyml_bench.compression import CLUSTERED, PRUNED, QAT, Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import Registry, unknown_name
 from tinyml_bench.system.workers.pickling import ship_by_value
 from tinyml_bench.variants import REFERENCE, SIBLING

@@ -22,8 +22,11 @@ from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId, Finding, Measurement, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence
 from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images

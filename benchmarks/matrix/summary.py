@@ -14,7 +14,8 @@ from matrix.environments import ALL, NIGHTLY, ROOT, Environment
 from tinyml_bench import comparison, report, runs
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Finding, Run, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence
 from tinyml_bench.report.grid import rows_of_text, table
 

@@ -24,7 +24,8 @@ from tabulate import tabulate
 import tinyml_bench
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.measure import Workbench
-from tinyml_bench.records.measurement import CaseId, Measurement
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.runtimes import RUNTIMES, Runtime
 from tinyml_bench.structure import unsupported_operators
 from tinyml_bench.suite import cases_of

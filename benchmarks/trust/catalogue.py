@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench.records.measurement import Finding, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.report import sentence
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.system.workers.process import failure

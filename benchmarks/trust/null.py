@@ -13,7 +13,7 @@ from typing import Any
 
 from tinyml_bench import gates
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import Finding, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.report import sentence
 from tinyml_bench.suite import Options, Suite
 from trust.running import REAL, ROOT

@@ -16,8 +16,11 @@ import numpy as np
 from tinyml_bench import gates
 from tinyml_bench.metrics import significance
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, CaseId, Measurement, Provenance, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.provenance import Provenance
 from trust.running import ROOT
 from trust.scene import MATRIX_CASES, TESTS_A_CASE
 

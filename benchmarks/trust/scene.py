@@ -15,7 +15,9 @@ from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.measure import Workbench
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Baseline, CaseId, Finding, Measurement
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Finding
+from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.variants import REFERENCE, VARIANTS

@@ -9,7 +9,7 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import METRICS, metric, quality_of
 from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.records.measurement import Provenance
+from tinyml_bench.records.provenance import Provenance
 
 EVERY = pytest.mark.parametrize("one", METRICS.values(), ids=METRICS)
 

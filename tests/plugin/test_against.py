@@ -8,8 +8,9 @@ from making import make_baseline, make_finding, make_measurement, make_predictio
 
 from tinyml_bench.against import newly_flipped
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import Run, Verdict
+from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.run import Run
 
 
 def save_with(project, name, wrong):

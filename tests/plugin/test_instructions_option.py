@@ -8,7 +8,8 @@ from making import make_baseline, make_measurement
 from tinyml_bench.counting import judged
 from tinyml_bench.instructions import emulated
 from tinyml_bench.policy import Policy
-from tinyml_bench.records.measurement import Crash, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash
 
 # Stands in for valgrind: `counts.json` has the count of a variant, or why there is none.
 _COUNTS = """

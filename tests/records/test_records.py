@@ -8,7 +8,10 @@ import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_provenance
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId, Crash, Measurement, Run, Verdict
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Crash, Measurement
+from tinyml_bench.records.run import Run
 
 
 def test_a_case_id_is_read_as_it_is_written():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tinyml_bench.baselines.schema import RESTORE, Stored, parse_stored
 from tinyml_bench.errors import BaselineError
-from tinyml_bench.records.measurement import Baseline, CaseId
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Baseline
 from tinyml_bench.system.files import write_atomically
 
 

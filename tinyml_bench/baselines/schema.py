@@ -22,9 +22,11 @@ from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment
-from tinyml_bench.records.measurement import Baseline, CaseId, Outcomes, Provenance
+from tinyml_bench.records.measurement import Baseline, Outcomes
 from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
+from tinyml_bench.records.provenance import Provenance
 from tinyml_bench.records.structure import Structure
 
 FORMAT = 1

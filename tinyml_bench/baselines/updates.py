@@ -14,10 +14,11 @@ from tinyml_bench.baselines.files import path_of, read_stored, write
 from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
 from tinyml_bench.baselines.schema import Stored, render
 from tinyml_bench.errors import BaselineError
-from tinyml_bench.evidence import differing
 from tinyml_bench.metrics.builtin import Metric
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.measurement import Baseline, Finding, Measurement, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.provenance import differing
 
 WORSE = frozenset({Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.NONDETERMINISTIC})
 """Verdicts on what is stored only with a reason."""

@@ -10,7 +10,7 @@ from tinyml_bench.baselines import overlays
 from tinyml_bench.baselines.files import alone, read, read_text, stored_cases
 from tinyml_bench.baselines.schema import RESTORE, parse_stored, render
 from tinyml_bench.errors import BaselineError, UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 
 
 def problems(folder: Path) -> list[str]:

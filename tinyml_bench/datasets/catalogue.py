@@ -13,7 +13,7 @@ import numpy as np
 from tinyml_bench.datasets.source import Source
 from tinyml_bench.datasets.split import SPLITS, Split
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import Registry, unknown_name
 
 Loader = Callable[..., Split]

@@ -6,147 +6,21 @@ current / reference.
 
 from __future__ import annotations
 
-import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import Stopping
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.records.provenance import Provenance
 from tinyml_bench.records.structure import Structure
 
 Outcomes = Mapping[str, NDArray[np.float32]]
 """Metric name to what each sample contributes, ``(n, k)``, in evaluation order."""
-
-_PART = re.compile(r"[a-z0-9][a-z0-9_]*")
-
-KERAS: Final = "keras"
-TIMED_AGAINST: Final = ", timed against "
-USUAL_RUNTIME: Final = "tf xnnpack 1 thread"
-"""What runs models where nothing else is asked for."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class CaseId:
-    """A workload in a variant, spelled ``<dataset>-<model>-<variant>`` everywhere.
-
-    Examples
-    --------
-    >>> case = CaseId.parse("fashion_mnist-custom-int8")
-    >>> case.workload, case.variant
-    ('fashion_mnist-custom', 'int8')
-    >>> str(case)
-    'fashion_mnist-custom-int8'
-    """
-
-    dataset: str
-    model: str
-    variant: str
-
-    def __post_init__(self) -> None:
-        for part in (self.dataset, self.model, self.variant):
-            if not _PART.fullmatch(part):
-                raise UsageError(
-                    f"{part!r} cannot be part of a case id: use lower-case letters, digits and "
-                    f"'_' inside a part ('-' separates dataset, model and variant)"
-                )
-
-    @classmethod
-    def parse(cls, text: str) -> CaseId:
-        """Read a case id.
-
-        Raises
-        ------
-        UsageError
-            `text` is not three parts joined by ``-``.
-        """
-        parts = text.split("-")
-        if len(parts) != 3:
-            raise UsageError(
-                f"{text!r} is not a case id: expected <dataset>-<model>-<variant>, "
-                f"such as fashion_mnist-custom-int8"
-            )
-        return cls(*parts)
-
-    @property
-    def workload(self) -> str:
-        """The workload's id, ``<dataset>-<model>``."""
-        return f"{self.dataset}-{self.model}"
-
-    def __str__(self) -> str:
-        return f"{self.dataset}-{self.model}-{self.variant}"
-
-
-class Verdict(str, enum.Enum):
-    """What judging one metric of one case came to."""
-
-    MATCHED = "matched"
-    REGRESSED = "regressed"
-    IMPROVED = "improved"
-    MISSING = "missing"
-    UNUSED = "unused"
-    INCOMPARABLE = "incomparable"
-    CRASHED = "crashed"
-    INCONCLUSIVE = "inconclusive"
-    NONDETERMINISTIC = "nondeterministic"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a measurement comes from, so that nobody compares what cannot be compared.
-
-    Parameters
-    ----------
-    toolchain : mapping of str to str
-        Package name to version, Python included.
-    runtime : str
-        Interpreter, kernels and threads, such as ``"tf xnnpack 1 thread"``; of the network itself
-        Keras and its threads, with :data:`TIMED_AGAINST` and the runtime of the float32 sibling
-        where that is not the usual one.
-    cpu : str
-        Model and vector extensions of the processor.
-    dataset_sha256 : str
-        Of the images and labels of the whole test split, in evaluation order.
-    checkpoint_sha256 : str
-        Of the weights that the variant was made from: the network's, or the compressed ones.
-    model_sha256 : str
-        Of the bytes that were evaluated.
-    scores_sha256 : str
-        Of every output, to the bit: the same model, runtime, toolchain and processor must give
-        the same.
-    """
-
-    toolchain: Mapping[str, str]
-    runtime: str
-    cpu: str
-    dataset_sha256: str
-    checkpoint_sha256: str
-    model_sha256: str = ""
-    scores_sha256: str = ""
-
-    @property
-    def answered_by(self) -> str:
-        """What gave the answers: the runtime; of the network itself Keras, whatever its threads."""
-        return KERAS if self.runtime.startswith(f"{KERAS} ") else self.runtime
-
-    @property
-    def chosen_runtime(self) -> str:
-        """The part of the runtime that a run chooses; empty for the network with the usual one.
-
-        Keras takes as many threads as the machine has cores, which nobody chose.
-        """
-        return self.runtime.partition(TIMED_AGAINST)[2] if self.answered_by == KERAS else (
-            self.runtime
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,74 +132,6 @@ class Baseline:
     def samples(self) -> int:
         """Number of samples that were evaluated."""
         return _samples(self.predictions, self.outcomes)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The verdict on one metric of one case, with its evidence.
-
-    Parameters
-    ----------
-    case : str
-        The case id; for an unused baseline, whatever its file is called.
-    metric : str
-        A metric's name, or ``"case"`` where the finding is about the whole case.
-    verdict : Verdict
-    fails : bool
-        The build must fail for it.
-    baseline, current, limit : float or None
-        Stored value, new value, and the worst value that would still have passed.
-    reason : str
-        Why, where the numbers alone do not say it.
-    evidence : tuple of str
-        Further lines for whoever looks into it.
-    advice : str
-        The next command to run.
-    flipped : tuple of int
-        Positions, in the evaluation order, of the images that tell against the case.
-    layer : str
-        The layer to look at first; empty where none can be named.
-    overlay : str
-        What was expected instead of the baseline's value, why and since when: a known difference of
-        the toolchain; empty where the baseline itself was expected.
-    """
-
-    case: str
-    metric: str
-    verdict: Verdict
-    fails: bool
-    baseline: float | None = None
-    current: float | None = None
-    limit: float | None = None
-    reason: str = ""
-    evidence: tuple[str, ...] = ()
-    advice: str = ""
-    flipped: tuple[int, ...] = ()
-    layer: str = ""
-    overlay: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of the suite: what was measured and what was judged.
-
-    Parameters
-    ----------
-    name : str
-        Name given by ``--benchmark-save``, or ``"last"``.
-    created : str
-        ISO 8601 time in UTC.
-    measurements : tuple of Measurement
-    findings : tuple of Finding
-    profile : str
-        The profile that was asked for; empty where it is not known.
-    """
-
-    name: str
-    created: str
-    measurements: tuple[Measurement, ...]
-    findings: tuple[Finding, ...]
-    profile: str = ""
 
 
 def _samples(predictions: Predictions | None, outcomes: Outcomes) -> int:

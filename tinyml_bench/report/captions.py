@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tinyml_bench import pareto
-from tinyml_bench.records.measurement import KERAS, USUAL_RUNTIME, Measurement
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.provenance import KERAS, USUAL_RUNTIME
 
 Measured = Sequence[Measurement]
 

@@ -10,7 +10,9 @@ from tinyml_bench import boards, fits
 from tinyml_bench.boards import Board
 from tinyml_bench.fits import FLASH_OVERHEAD_BYTES, Fit
 from tinyml_bench.records.deployment import FACTS, Deployment, Npu
-from tinyml_bench.records.measurement import Measurement, Run, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.report.grid import NARROWEST, PAD, broken, filled, grid, span, table
 from tinyml_bench.report.panels import formats, letter, workloads
 

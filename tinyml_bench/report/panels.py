@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
 from tinyml_bench.families import beside_siblings
-from tinyml_bench.records.measurement import Measurement, Run, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.report import captions
 from tinyml_bench.report.figures import (
     ACCURACY,

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from tinyml_bench import paper
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.measurement import Finding, Measurement, Run
+from tinyml_bench.records.finding import Finding
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.run import Run
 
 # The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
 _UNITS = {

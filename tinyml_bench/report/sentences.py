@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from tinyml_bench.baselines import Change
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.measurement import Finding, Run, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.run import Run
 
 # Said where a finding gives no reason of its own.
 _DEFAULT_REASONS = {

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tinyml_bench.evidence import ACROSS
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.deployment import FACTS
-from tinyml_bench.records.measurement import Finding, Run, Verdict
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.provenance import ACROSS
+from tinyml_bench.records.run import Run
 from tinyml_bench.report.deployment import Shelf, devices
 from tinyml_bench.report.sentences import sentence
 from tinyml_bench.report.tables import tables

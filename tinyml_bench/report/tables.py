@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import Run
+from tinyml_bench.records.run import Run
 from tinyml_bench.report.grid import (
     NARROWEST,
     PAD,

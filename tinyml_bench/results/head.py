@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tinyml_bench import goals, paper
-from tinyml_bench.records.measurement import KERAS, Measurement, Provenance, Verdict
+from tinyml_bench.records.finding import Verdict
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.provenance import KERAS, Provenance
 from tinyml_bench.report.sentences import sentence
 from tinyml_bench.results.study import REFERENCE, Study, collapse
 

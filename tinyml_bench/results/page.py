@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.records.measurement import Run
+from tinyml_bench.records.run import Run
 from tinyml_bench.results import choices, classes, costs, head, side_by_side, speed
 from tinyml_bench.results.study import Study
 from tinyml_bench.system.files import write_atomically

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.records.measurement import CaseId, Measurement, Run
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.runs.files import LAST, file_name, find, read_run
 from tinyml_bench.system.files import write_atomically
 

@@ -9,18 +9,13 @@ from typing import Any
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import described, remember
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment
-from tinyml_bench.records.measurement import (
-    CaseId,
-    Crash,
-    Finding,
-    Measurement,
-    Outcomes,
-    Provenance,
-    Run,
-    Verdict,
-)
+from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.records.measurement import Crash, Measurement, Outcomes
 from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
+from tinyml_bench.records.provenance import Provenance
+from tinyml_bench.records.run import Run
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.runs.fields import checked, field, finite, number, optional
 

@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 
 
 class Progress:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.report.grid import filled
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps

@@ -12,7 +12,7 @@ from tinyml_bench.cases import cases_of
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.project import Project
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps
 from tinyml_bench.system.registry import unknown_name

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.paired import Discordance, discordance
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.versions.graph import (
     GraphChange,

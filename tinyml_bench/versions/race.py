@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from tinyml_bench.metrics.bootstrap import FEWEST_INSTANCES, RatioEstimate, instance_ratio
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.versions.workshop import Workshop
 
 _INSTANCES: Final = 10

@@ -9,7 +9,7 @@ from typing import Final
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.versions.difference import Accuracy, of_speed, share_larger

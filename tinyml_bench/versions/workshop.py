@@ -13,7 +13,7 @@ import numpy as np
 from tinyml_bench import structure
 from tinyml_bench.errors import UsageError
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.records.measurement import CaseId
+from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
