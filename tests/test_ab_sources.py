@@ -14,12 +14,13 @@ import time
 import pytest
 from making import make_case, make_measurement
 
-from tinyml_bench import ab, ab_sources, cli, runs
+from tinyml_bench import ab, ab_sources, cli
 from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import runs
 from tinyml_bench.system.cache import key
 from tinyml_bench.workloads import WORKLOADS
 

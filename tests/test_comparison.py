@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from making import make_case, make_measurement, make_predictions
 
-from tinyml_bench import cli, runs
+from tinyml_bench import cli
 from tinyml_bench.comparison import compare
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.project import Project
@@ -18,6 +18,7 @@ from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.rules import Rule
+from tinyml_bench.storage import runs
 
 
 def make_run(name="any", wrong=100, variant="int8", **facts):

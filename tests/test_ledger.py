@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_predictions
 
-from tinyml_bench import baselines, cli, runs
+from tinyml_bench import cli
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import baselines, runs
 from tinyml_bench.system.registry import Registry
 
 WORKLOAD = """

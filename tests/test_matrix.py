@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from making import make_case, make_predictions, make_provenance
 
-from tinyml_bench import runs
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import runs
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -8,11 +8,11 @@ import pytest
 from making import make_baseline, make_measurement
 
 from tinyml_bench import overlay_gate
-from tinyml_bench.baselines.overlays import Overlay
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Operator, Structure
+from tinyml_bench.storage.baselines.overlays import Overlay
 
 SLOW = Overlay(
     ("int8",), "<2.17", "latency_ratio", "kernels", "https://x/1", 1.0, source="o.toml, no. 1"

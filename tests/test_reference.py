@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench import cli, plugin
-from tinyml_bench.baselines import overlays
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN
 from tinyml_bench.records.finding import Verdict
+from tinyml_bench.storage.baselines import overlays
 from tinyml_bench.variants import VARIANTS
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,6 @@ import pytest
 from making import make_provenance
 
 from tinyml_bench import paper, report
-from tinyml_bench.baselines import Change
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
@@ -21,6 +20,7 @@ from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.provenance import USUAL_RUNTIME
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage.baselines import Change
 from tinyml_bench.tflite import Runtime
 
 INT8 = "fashion_mnist-custom-int8"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from making import make_labels, make_measurement, make_predictions
 
-from tinyml_bench import baselines
 from tinyml_bench.cases import cases_of
 from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError
@@ -19,6 +18,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import Predictions
+from tinyml_bench.storage import baselines
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, workload

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_predictions
 
-from tinyml_bench import baselines, updating
+from tinyml_bench import updating
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
+from tinyml_bench.storage import baselines
 from tinyml_bench.updating import HANDFUL, Found, Request, still_failing
 
 ASKED = Request("all", "a smaller head")
@@ -210,7 +211,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from making import FACTS, make_measurement
-from tinyml_bench.baselines import updates
+from tinyml_bench.storage.baselines import updates
 from tinyml_bench.policy import Policy
 from tinyml_bench.updating import Found, Request, update_all
 

@@ -47,7 +47,7 @@ _DEFINED_IN = {
     "records.measurement": ("Measurement",),
     "records.run": ("Run",),
     "registration": ("register",),
-    "runs": ("read_run",),
+    "storage.runs": ("read_run",),
     "session": ("CaseUnderTest",),
     "variants": (
         "COMPRESSED_VARIANTS",

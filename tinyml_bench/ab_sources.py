@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tinyml_bench import ab, runs
+from tinyml_bench import ab
 from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.cases import cases_of, has_file
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
@@ -23,6 +23,7 @@ from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.revisions import Revision
+from tinyml_bench.storage import runs
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads import WORKLOADS

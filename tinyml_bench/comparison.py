@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench import baselines, counting, deviations, gates, report, rulebook, runs
+from tinyml_bench import counting, deviations, gates, report, rulebook
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.ledger import differences
 from tinyml_bench.metrics.catalogue import METRICS
@@ -17,6 +17,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite import JUDGED, paired_tests_of
 from tinyml_bench.variants import REFERENCE
 from tinyml_bench.workloads import WORKLOADS

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tinyml_bench import baselines, updating
-from tinyml_bench.baselines import Entry
+from tinyml_bench import updating
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.project import Project
@@ -14,6 +13,8 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.report import across_runtimes, rows_of_text
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines import Entry
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name
 

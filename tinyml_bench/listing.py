@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml_bench import baselines, compressed, imagenet
+from tinyml_bench import compressed, imagenet
 from tinyml_bench.cases import cases_of, recipe, without
 from tinyml_bench.compression import Compression
 from tinyml_bench.datasets import DATASETS, Dataset, Source
@@ -12,6 +12,7 @@ from tinyml_bench.datasets.source import DATA_VARIABLE
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
+from tinyml_bench.storage import baselines
 from tinyml_bench.variants import VARIANTS
 from tinyml_bench.workloads import WORKLOADS, Workload
 

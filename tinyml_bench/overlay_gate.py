@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tinyml_bench import gates, truth
-from tinyml_bench.baselines.overlays import STRUCTURE, Overlay, applied
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.storage.baselines.overlays import STRUCTURE, Overlay, applied
 
 
 @dataclass(frozen=True, slots=True)

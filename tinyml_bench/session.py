@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import baselines, checks, counting, deviations, gates, report, rulebook, runs
+from tinyml_bench import checks, counting, deviations, gates, report, rulebook
 from tinyml_bench.cases import has_file, without
 from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
 from tinyml_bench.errors import (
@@ -27,6 +27,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite import JUDGED, Suite
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all

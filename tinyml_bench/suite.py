@@ -11,19 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import (
-    against,
-    baselines,
-    checks,
-    counting,
-    gates,
-    goals,
-    overlay_gate,
-    rulebook,
-    rules,
-    runs,
-)
-from tinyml_bench.baselines import overlays
+from tinyml_bench import against, checks, counting, gates, goals, overlay_gate, rulebook, rules
 from tinyml_bench.boards import find
 from tinyml_bench.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.datasets import DATASETS
@@ -40,6 +28,8 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
+from tinyml_bench.storage import baselines, runs
+from tinyml_bench.storage.baselines import overlays
 from tinyml_bench.workloads import WORKLOADS, Workload
 
 if TYPE_CHECKING:

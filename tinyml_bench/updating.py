@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyml_bench import baselines, counting, deviations, gates
-from tinyml_bench.baselines import Change
+from tinyml_bench import counting, deviations, gates
 from tinyml_bench.cases import reference_of
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
@@ -15,6 +14,8 @@ from tinyml_bench.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines import Change
 
 HANDFUL = 8
 """Number of cases that may get worse in one update: all variants of one workload."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from matrix.environments import LITERT, RELEASED, ROOT, Environment
-from tinyml_bench import paired, runs
+from tinyml_bench import paired
 from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
@@ -28,6 +28,7 @@ from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence
+from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images
 from tinyml_bench.tflite import Runner, Runtime

@@ -11,13 +11,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from matrix.environments import ALL, NIGHTLY, ROOT, Environment
-from tinyml_bench import comparison, report, runs
+from tinyml_bench import comparison, report
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence
 from tinyml_bench.report.grid import rows_of_text, table
+from tinyml_bench.storage import runs
 
 TESTS = ROOT / ".tinyml_bench" / "matrix"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tinyml_bench import runs
+from tinyml_bench.storage import runs
 
 ROOT = Path(__file__).parents[2]
 PYTEST = [sys.executable, "-m", "pytest", "benchmarks/", "-q"]

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml_bench import baselines, gates
+from tinyml_bench import gates
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.provenance import Provenance
+from tinyml_bench.storage import baselines
 
 MATRIX, SYNTHETIC = 72, (2_500, 5_000, 10_000)
 MATRIX_IMAGES, SYNTHETIC_IMAGES = 10_000, 600

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench import baselines, gates, overlay_gate
-from tinyml_bench.baselines.overlays import Overlay
+from tinyml_bench import gates, overlay_gate
 from tinyml_bench.conversion import convert
 from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.measure import Workbench
@@ -18,6 +17,8 @@ from tinyml_bench.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines.overlays import Overlay
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.variants import REFERENCE, VARIANTS

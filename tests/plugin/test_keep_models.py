@@ -6,9 +6,9 @@ import os
 import pytest
 from making import make_case
 
-from tinyml_bench import runs
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage import runs
 
 # The made-up model of a case is a file of the cache, whose content its measurement is of.
 _MODELS = """

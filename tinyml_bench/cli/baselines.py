@@ -38,7 +38,8 @@ def add(commands: Commands) -> None:
 
 
 def _baseline_diff(options: argparse.Namespace) -> str:
-    from tinyml_bench import ledger, runs
+    from tinyml_bench import ledger
+    from tinyml_bench.storage import runs
 
     here = project()
     return ledger.diff(

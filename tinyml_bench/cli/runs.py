@@ -78,7 +78,8 @@ def _list(_: argparse.Namespace) -> str:
 
 
 def _table(options: argparse.Namespace) -> str:
-    from tinyml_bench import report, runs
+    from tinyml_bench import report
+    from tinyml_bench.storage import runs
 
     here, columns = project(), width()
     run = runs.read_run(options.run, here.runs)
@@ -92,8 +93,9 @@ def _table(options: argparse.Namespace) -> str:
 
 
 def _results(options: argparse.Namespace) -> str:
-    from tinyml_bench import results, runs
+    from tinyml_bench import results
     from tinyml_bench.datasets import DATASETS
+    from tinyml_bench.storage import runs
 
     here = unregistered()
     names = {name: DATASETS[name].class_names for name in DATASETS}
@@ -104,7 +106,8 @@ def _results(options: argparse.Namespace) -> str:
 def _compare(options: argparse.Namespace) -> str:
     import json
 
-    from tinyml_bench import comparison, runs
+    from tinyml_bench import comparison
+    from tinyml_bench.storage import runs
 
     here = project()
     old, new = runs.read_run(options.old, here.runs), runs.read_run(options.new, here.runs)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tinyml_bench.baselines import Change
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
+from tinyml_bench.storage.baselines import Change
 
 # Said where a finding gives no reason of its own.
 _DEFAULT_REASONS = {

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import baselines, gates
-from tinyml_bench.baselines import overlays
+from tinyml_bench import gates
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import pack
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines import overlays
 from trust.catalogue import Answer, judged, plant, refused
 from trust.scene import Edited, Stage
 

@@ -17,7 +17,7 @@ from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpac
 from tinyml_bench.records.provenance import Provenance
 from tinyml_bench.records.run import Run
 from tinyml_bench.records.structure import Structure
-from tinyml_bench.runs.fields import checked, field, finite, number, optional
+from tinyml_bench.storage.runs.fields import checked, field, finite, number, optional
 
 # History of the format:
 # 1 (0.1.0): first one.

@@ -6,7 +6,7 @@ policy and lives in ``pyproject.toml``.
 
 from __future__ import annotations
 
-from tinyml_bench.baselines.files import (
+from tinyml_bench.storage.baselines.files import (
     alone,
     path_of,
     read,
@@ -14,9 +14,10 @@ from tinyml_bench.baselines.files import (
     read_text,
     stored_cases,
 )
-from tinyml_bench.baselines.history import KEPT, Entry
-from tinyml_bench.baselines.schema import FORMAT, Stored, parse, parse_stored, render
-from tinyml_bench.baselines.updates import (
+from tinyml_bench.storage.baselines.history import KEPT, Entry
+from tinyml_bench.storage.baselines.maintenance import problems, prune, strangers
+from tinyml_bench.storage.baselines.schema import FORMAT, Stored, parse, parse_stored, render
+from tinyml_bench.storage.baselines.updates import (
     WORSE,
     Change,
     from_measurement,
@@ -25,7 +26,6 @@ from tinyml_bench.baselines.updates import (
     update,
     worsened,
 )
-from tinyml_bench.baselines.upkeep import problems, prune, strangers
 
 __all__ = [
     "FORMAT",

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from tinyml_bench.baselines.history import CREATED, UPDATED, Entry
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.catalogue import METRICS
@@ -28,6 +27,7 @@ from tinyml_bench.records.measurement import Baseline, Outcomes
 from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
 from tinyml_bench.records.provenance import Provenance
 from tinyml_bench.records.structure import Structure
+from tinyml_bench.storage.baselines.history import CREATED, UPDATED, Entry
 
 FORMAT = 1
 

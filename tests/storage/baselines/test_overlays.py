@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from making import make_baseline, make_case, make_measurement
 
-from tinyml_bench import baselines
-from tinyml_bench.baselines import overlays
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.records.structure import Operator, Structure
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines import overlays
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 VARIANTS = ("tf", "float32", "int8")
 OPERATORS = tuple(
     Operator(index, "FULLY_CONNECTED", "int8", f"net/{index}", "int8", "per-channel", 9, 9)

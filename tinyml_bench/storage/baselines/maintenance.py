@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tinyml_bench.baselines import overlays
-from tinyml_bench.baselines.files import alone, read, read_text, stored_cases
-from tinyml_bench.baselines.schema import RESTORE, parse_stored, render
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.records.case import CaseId
+from tinyml_bench.storage.baselines import overlays
+from tinyml_bench.storage.baselines.files import alone, read, read_text, stored_cases
+from tinyml_bench.storage.baselines.schema import RESTORE, parse_stored, render
 
 
 def problems(folder: Path) -> list[str]:

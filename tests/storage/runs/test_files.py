@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinyml_bench import runs
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
@@ -18,7 +17,8 @@ from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.provenance import Provenance
 from tinyml_bench.records.run import Run
-from tinyml_bench.runs import schema
+from tinyml_bench.storage import runs
+from tinyml_bench.storage.runs import schema
 
 CASE = CaseId("tiny", "cnn", "int8")
 PROVENANCE = Provenance({"python": "3.11", "tensorflow": "2.21"}, "tf", "cpu", "d" * 64, "c" * 64)

@@ -17,10 +17,10 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from tinyml_bench.baselines.files import read_text
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.storage.baselines.files import read_text
 from tinyml_bench.system.registry import unknown_name
 
 if sys.version_info >= (3, 11):

@@ -13,7 +13,7 @@ from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.runs.files import LAST, file_name, find, read_run
+from tinyml_bench.storage.runs.files import LAST, file_name, find, read_run
 from tinyml_bench.system.files import write_atomically
 
 _SUFFIX = ".models"
@@ -49,7 +49,7 @@ def kept_models(name_or_path: str, folder: Path) -> dict[CaseId, Path]:
     Parameters
     ----------
     name_or_path : str
-        As :func:`~tinyml_bench.runs.read_run` takes it.
+        As :func:`~tinyml_bench.storage.runs.read_run` takes it.
     folder : Path
 
     Raises

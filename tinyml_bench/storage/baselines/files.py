@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinyml_bench.baselines.schema import RESTORE, Stored, parse_stored
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline
+from tinyml_bench.storage.baselines.schema import RESTORE, Stored, parse_stored
 from tinyml_bench.system.files import write_atomically
 
 

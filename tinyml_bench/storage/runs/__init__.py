@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinyml_bench.runs.files import find, names, read_run, write
-from tinyml_bench.runs.models import keep_models, kept_models
-from tinyml_bench.runs.schema import (
+from tinyml_bench.storage.runs.files import find, names, read_run, write
+from tinyml_bench.storage.runs.models import keep_models, kept_models
+from tinyml_bench.storage.runs.schema import (
     FORMAT,
     finding_from_json,
     finding_to_json,

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from making import make_case, make_predictions, make_provenance
 
-from tinyml_bench import runs
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES, metric
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
@@ -20,6 +19,7 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.records.structure import Structure
+from tinyml_bench.storage import runs
 
 jsonschema = pytest.importorskip("jsonschema", reason="only tests need it: pip install jsonschema")
 

@@ -25,8 +25,6 @@ from making import (
     make_provenance,
 )
 
-from tinyml_bench import baselines
-from tinyml_bench.baselines import history, schema
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
@@ -34,6 +32,8 @@ from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import pack
 from tinyml_bench.records.structure import Operator, Structure
+from tinyml_bench.storage import baselines
+from tinyml_bench.storage.baselines import history, schema
 
 CASE = make_case()
 TEXT = baselines.render(make_baseline())
@@ -891,7 +891,7 @@ def test_a_noisy_figure_without_evidence_is_kept_and_needs_no_reason(tmp_path):
 def test_the_history_keeps_values_reason_date_and_toolchain(tmp_path, monkeypatch):
     """Newest last, over several changes."""
     monkeypatch.setattr(history, "now", lambda: "2026-11-22T12:00:00+00:00")
-    monkeypatch.setattr("tinyml_bench.baselines.updates.now", history.now)
+    monkeypatch.setattr("tinyml_bench.storage.baselines.updates.now", history.now)
     baselines.update(tmp_path, make_measurement(), [], rewrite=False)
     worse(tmp_path)
     created, updated = baselines.read_stored(tmp_path, CASE).history

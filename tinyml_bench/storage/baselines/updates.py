@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml_bench.baselines import merging, overlays
-from tinyml_bench.baselines.files import path_of, read_stored, write
-from tinyml_bench.baselines.history import CREATED, UPDATED, Entry, extended, now
-from tinyml_bench.baselines.schema import Stored, render
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.builtin import Metric
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.provenance import differing
+from tinyml_bench.storage.baselines import device_merge, overlays
+from tinyml_bench.storage.baselines.files import path_of, read_stored, write
+from tinyml_bench.storage.baselines.history import CREATED, UPDATED, Entry, extended, now
+from tinyml_bench.storage.baselines.schema import Stored, render
 
 WORSE = frozenset({Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.NONDETERMINISTIC})
 """Verdicts on what is stored only with a reason."""
@@ -95,7 +95,7 @@ def update(
 ) -> Change | None:
     """Create the baseline of a case or bring it up to date, and note that in its history.
 
-    Whoever may not be the only one to write calls it inside :func:`~tinyml_bench.baselines.alone`.
+    Whoever may not be the only one to write calls it inside :func:`~tinyml_bench.storage.baselines.alone`.
 
     Parameters
     ----------
@@ -229,15 +229,15 @@ def _figures(finding: Finding) -> str:
 
 def _completed(old: Baseline, new: Baseline) -> Baseline:
     """Add the facts and parts that `old` lacks and leave the others alone."""
-    facts = {**merging.addable(old, new), **old.facts}
-    for name in sorted({*facts, *merging.added(old, new)} - old.facts.keys()):
+    facts = {**device_merge.addable(old, new), **old.facts}
+    for name in sorted({*facts, *device_merge.added(old, new)} - old.facts.keys()):
         if not _goes_with(METRICS[name], old, new):
             raise BaselineError(
                 f"{old.source}: {name} cannot be added: it was measured on other images, weights, "
                 f"processor or runtime than what the file holds; rewrite it with --baseline-update"
             )
     return replace(
-        merging.completed(old, new),
+        device_merge.completed(old, new),
         facts=facts,
         predictions=old.predictions or new.predictions,
         outcomes=dict(old.outcomes)
@@ -261,7 +261,7 @@ def _merged(old: Baseline, new: Baseline, findings: Iterable[Finding]) -> Baseli
     What a device meets is kept too where this run had no means to measure it.
     """
     alarmed = {finding.metric for finding in findings if finding.verdict in _ALARMED}
-    new = merging.renewed(old, new)
+    new = device_merge.renewed(old, new)
     facts = dict(new.facts)
     for name, value in old.facts.items():
         metric = METRICS.get(name)
@@ -288,7 +288,7 @@ def _difference(old: Baseline | None, new: Baseline, path: Path) -> Change | Non
     moved = any(not _same_place(METRICS[name], old, new) for name in new.facts)
     rebuilt = (
         old.structure != new.structure
-        or merging.changed(old, new)
+        or device_merge.changed(old, new)
         or not _same_outcomes(old, new)
         or (old.predictions is None) != (new.predictions is None)
     )

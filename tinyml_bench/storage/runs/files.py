@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.run import Run
-from tinyml_bench.runs.schema import from_json, to_json
+from tinyml_bench.storage.runs.schema import from_json, to_json
 from tinyml_bench.system.files import write_atomically
 
 LAST = "last"

@@ -1,0 +1,1 @@
+"""Baselines and saved runs on disk, as JSON."""
