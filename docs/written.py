@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyml_bench.metrics.registry import QUALITIES
-from tinyml_bench.variants import VARIANTS, Recipe
+from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 FRAGMENTS = Path(__file__).parents[1] / "changelog.d"
 

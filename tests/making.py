@@ -144,3 +144,29 @@ def make_stored(measured: Measurement) -> Baseline:
     """Make the baseline that a measurement without classes matches."""
     assert measured.provenance is not None
     return Baseline(measured.case, measured.provenance, measured.facts, outcomes=measured.outcomes)
+
+
+# Names of compressions, each kind of the grammar.
+COMPRESSIONS = [
+    "pruned0",
+    "pruned50",
+    "pruned80",
+    "pruned99",
+    "pruned2x4",
+    "pruned1x8",
+    "pruned80b1x4",
+    "pruned90b4x4",
+    "clustered2",
+    "clustered16",
+    "clustered256",
+    "qat",
+    "pqat",
+    "pqat50",
+    "pqat2x4",
+    "pqat80b1x16",
+    "cqat",
+    "cqat32",
+    "pcqat",
+    "pcqat50x16",
+    "pcqat80x32",
+]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tinyml_bench.augmentation import batches, steps_per_epoch
-from tinyml_bench.datasets import Split
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Training
 
 
 def make_split(images):

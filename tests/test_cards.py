@@ -9,10 +9,10 @@ import pytest
 
 from tinyml_bench import checkpoints, finetuning
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import CheckpointError
-from tinyml_bench.models import count_macs, make_custom
-from tinyml_bench.workloads import WORKLOADS, FineTuning, Training
+from tinyml_bench.workloads.models import count_macs, make_custom
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, Training
 
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "checkpoints"
 COMMITTED = FOLDER / "fashion_mnist-custom.npz"

@@ -10,7 +10,7 @@ import pytest
 
 from tinyml_bench import cli
 from tinyml_bench.system.registry import Registry
-from tinyml_bench.variants import COMPRESSED_VARIANTS, PLAIN_VARIANTS
+from tinyml_bench.workloads.variants.recipes import COMPRESSED_VARIANTS, PLAIN_VARIANTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,7 +103,7 @@ def test_train_of_an_unknown_workload_names_the_nearest(capsys):
 
 def test_data_path_of_missing_data_says_how_to_fetch(tmp_path, monkeypatch, capsys):
     """Without the data the command fails and names the next one."""
-    from tinyml_bench.datasets import DATASETS
+    from tinyml_bench.workloads.datasets import DATASETS
 
     monkeypatch.setattr(type(DATASETS["fashion_mnist"].source), "locate", lambda self: None)
     assert cli.main(["data", "path", "fashion_mnist"]) == 1
@@ -136,7 +136,9 @@ def test_list_without_data_and_weights_says_how_to_get_each(tmp_path, monkeypatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("tinyml_bench.datasets.source.FileSource.locate", lambda self: None)
+    monkeypatch.setattr(
+        "tinyml_bench.workloads.datasets.source.FileSource.locate", lambda self: None
+    )
     assert cli.main(["list"]) == 0
     printed = capsys.readouterr().out
     for name in ("fashion_mnist", "pneumonia", "skin_lesion"):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tinyml_bench import checkpoints, compressed, qat
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import CheckpointError
-from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.system import files
-from tinyml_bench.variables import variables_of, weights_of
-from tinyml_bench.workloads import FineTuning, Training, Workload
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.models.variables import variables_of, weights_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.workload import FineTuning, Training, Workload
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),

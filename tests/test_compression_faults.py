@@ -20,13 +20,13 @@ import pytest
 from making import make_baseline, make_measurement
 
 from tinyml_bench import gates, report, structure
-from tinyml_bench.compression import Compression
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.native_output import silenced
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),

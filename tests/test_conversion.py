@@ -9,7 +9,7 @@ import pytest
 
 from tinyml_bench import conversion, flatfile
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.variants import VARIANTS, Recipe
+from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 CALIBRATION = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 1)).astype(np.float32)
 

@@ -5,9 +5,9 @@ import pytest
 from tflite_models import CUSTOM, Operator, Tensor, build, classifier
 
 from tinyml_bench import describing
-from tinyml_bench.datasets import Split
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Workload
 
 INPUTS = np.zeros((12, 2, 2, 1), np.float32)
 LABELS = np.arange(12) % 3

@@ -20,17 +20,17 @@ from making import make_finding, make_measurement
 
 import tinyml_bench
 from tinyml_bench import cli
-from tinyml_bench.cases import cases_of
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.metrics.registry import FEWEST_SAMPLES, QUALITIES
 from tinyml_bench.project import Project
-from tinyml_bench.provided import Provided
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs
 from tinyml_bench.storage.baselines import overlays
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import cases_of
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 if sys.version_info >= (3, 11):
     import tomllib

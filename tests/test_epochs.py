@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from tinyml_bench import epochs
-from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CheckpointError
-from tinyml_bench.models import Stage, make_custom
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.workload import Training
 
 
 def make_split(name, count):

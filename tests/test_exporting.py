@@ -13,14 +13,14 @@ import tflite_models
 from tflite_models import Operator
 
 from tinyml_bench import exporting
-from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError, ModelFileError, UsageError
 from tinyml_bench.exporting import Order
 from tinyml_bench.project import Project
 from tinyml_bench.records.deployment import Micro
 from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.micro import Arena, MicroRun
-from tinyml_bench.workloads import WORKLOADS, workload
+from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
+from tinyml_bench.workloads.workload import WORKLOADS, workload
 
 pytestmark = pytest.mark.skipif(
     find_spec("tensorflow") is None, reason="needs TensorFlow's interpreter"

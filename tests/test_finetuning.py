@@ -11,13 +11,13 @@ import test_training as given
 
 from tinyml_bench import checkpoints, compressed, epochs, finetuning, training
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.compression import Compression
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
-from tinyml_bench.variables import weights_of
-from tinyml_bench.workloads import FINE_TUNING, FineTuning, Training, Workload, workload
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.models.variables import weights_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.workload import FINE_TUNING, FineTuning, Training, Workload, workload
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),

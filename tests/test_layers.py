@@ -8,14 +8,15 @@ import pytest
 import tflite
 from tflite_models import build, classifier
 
-from tinyml_bench import conversion, layers, models
+from tinyml_bench import conversion, layers
 from tinyml_bench.checkpoints import load_model
 from tinyml_bench.flatfile import OperatorFact, Subgraph, TensorFact
 from tinyml_bench.layers.matching import matched
 from tinyml_bench.layers.weights import weight_fault
 from tinyml_bench.system.native_output import silenced
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads import models
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import Workload
 
 KEYWORDS = Path(__file__).parents[1] / "examples" / "keyword_spotting"
 CHECKPOINT = Path(__file__).parents[1] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinyml_bench.listing import untrained
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.workload import Workload
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tinyml_bench import measure, tasks
-from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import (
     CacheError,
     CheckpointMissingError,
@@ -26,8 +25,9 @@ from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed
 from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite import Runtime
-from tinyml_bench.variants import VARIANTS, variant
-from tinyml_bench.workloads import WORKLOADS, FineTuning, workload
+from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
+from tinyml_bench.workloads.variants.recipes import VARIANTS, variant
+from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, workload
 
 SAMPLES = 2500
 LABELS = np.arange(SAMPLES) % 3

@@ -22,17 +22,17 @@ from making import make_measurement
 
 from tinyml_bench import compressed, conversion, gates, report, structure, training
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.compression import Compression
-from tinyml_bench.datasets import Split, dataset
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import Runner
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import FineTuning, Training, Workload
+from tinyml_bench.workloads.datasets import Split, dataset
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import FineTuning, Training, Workload
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),

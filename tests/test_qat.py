@@ -7,10 +7,10 @@ import pytest
 import test_wrapping as given
 
 from tinyml_bench import conversion, qat
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.variables import weights_of
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.models.variables import weights_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 pytestmark = given.pytestmark
 network = given.network

@@ -27,7 +27,8 @@ from tinyml_bench import quantizers, structure, truth
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.tflite import Runner, Runtime
-from tinyml_bench.variants import VARIANTS, Recipe, quantizer_variant
+from tinyml_bench.workloads.variants import schemes
+from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe, quantizer_variant
 
 BY_LITERT = [recipe.name for recipe in VARIANTS.values() if recipe.quantizer]
 SIDE = 40  # so that there are weights enough for a claim to be about
@@ -184,7 +185,7 @@ def test_quantizing_imports_no_tensorflow(tmp_path: Path) -> None:
         "import sys, numpy as np\n"
         "sys.modules['tensorflow'] = None\n"
         "from tinyml_bench import quantizers\n"
-        "from tinyml_bench.variants import VARIANTS\n"
+        "from tinyml_bench.workloads.variants.recipes import VARIANTS\n"
         "content = open(sys.argv[1], 'rb').read()\n"
         f"samples = np.ones((2, {SIDE}), np.float32)\n"
         "made = [quantizers.quantize(recipe, content, samples)"
@@ -203,7 +204,7 @@ def test_quantizing_imports_no_tensorflow(tmp_path: Path) -> None:
 def test_a_missing_package_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """And its version is empty, so that nothing is cached under that of another."""
     monkeypatch.setattr(quantizers, "_PACKAGES", {"no-such-package": "no_such_package"})
-    assert quantizers.version() == ""
+    assert schemes.version() == ""
     with pytest.raises(UsageError, match=r'pip install "tinyml-bench\[quantizer\]"'):
         quantizers.quantize(VARIANTS["litert_int8"], dense(), samples())
 
@@ -239,8 +240,8 @@ def test_quantized_activations_need_samples() -> None:
     ]
     static = entry(".*")
     static["op_config"]["activation_tensor_config"] = {"num_bits": 8}
-    assert quantizers.needs_calibration(json.dumps([entry(".*"), static]))
-    assert not quantizers.needs_calibration(json.dumps([entry(".*")]))
+    assert schemes.needs_calibration(json.dumps([entry(".*"), static]))
+    assert not schemes.needs_calibration(json.dumps([entry(".*")]))
 
 
 def entry(regex: str) -> dict:

@@ -14,7 +14,7 @@ from tinyml_bench.policy import Policy
 from tinyml_bench.project import _KNOWN
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.storage.baselines import overlays
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml_bench.cases import cases_of, left_out, recipe_of
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.registration import register
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import cases_of, left_out, recipe_of
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 INPUTS = np.arange(20 * 4, dtype=np.uint8).reshape(20, 2, 2, 1)
 LABELS = np.arange(20) % 2

@@ -14,7 +14,6 @@ from making import make_provenance
 
 from tinyml_bench import cli, goals, paper, results
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import plain_sibling
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
@@ -23,6 +22,7 @@ from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
 from tinyml_bench.results.choices import PUBLISHED
 from tinyml_bench.storage import runs
+from tinyml_bench.workloads.variants.families import plain_sibling
 
 NAMES = {"pneumonia": ("normal", "sick"), "skin_lesion": ("AKIEC", "BCC")}
 RATIOS = {"tf": 7.62, "float32": 1.0, "float16": 1.01, "int16x8": 24.4, "int8": 0.37}

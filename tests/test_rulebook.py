@@ -10,7 +10,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import Registry
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.workload import Workload
 
 TF, INT8 = CaseId("toy", "net", "tf"), CaseId("toy", "net", "int8")
 

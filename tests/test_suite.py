@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from making import make_labels, make_measurement, make_predictions
 
-from tinyml_bench.cases import cases_of
-from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import DataMissingError
 from tinyml_bench.metrics import significance
 from tinyml_bench.project import Project
@@ -20,8 +18,10 @@ from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.storage import baselines
 from tinyml_bench.suite import Options, Suite
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import WORKLOADS, workload
+from tinyml_bench.workloads.cases import cases_of
+from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS, workload
 
 TF, INT8, FLOAT32 = (CaseId("tiny", "cnn", name) for name in ("tf", "int8", "float32"))
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml_bench import models, tasks
-from tinyml_bench.datasets import Dataset, Split
+from tinyml_bench import tasks
 from tinyml_bench.tflite import Runner, Runtime
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads import models
+from tinyml_bench.workloads.datasets import Dataset, Split
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import Workload
 
 ROOT = Path(__file__).parents[1]
 

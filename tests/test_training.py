@@ -12,11 +12,11 @@ import pytest
 
 from tinyml_bench import checkpoints, epochs, training
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.datasets import DATASETS, Split, dataset
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.models import Stage, make_custom
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
-from tinyml_bench.workloads import WORKLOADS, Training, Workload
+from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.workload import WORKLOADS, Training, Workload
 
 SIZES = {"train": 64, "validation": 20, "test": 10}
 RECIPE = Training(epochs=2, batch_size=16, label_smoothing=0.1, shift=0.15, mirror=True, seed=7)

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tinyml_bench import activations, checkpoints, imagenet, transfer
-from tinyml_bench.datasets import Split
+from tinyml_bench import activations, checkpoints, transfer
 from tinyml_bench.epochs import accuracy
 from tinyml_bench.errors import CacheError, UsageError
 from tinyml_bench.states import State
 from tinyml_bench.system.files import CACHE_VARIABLE
-from tinyml_bench.variables import weights_of
-from tinyml_bench.workloads import WORKLOADS, Training, Workload
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.models import imagenet
+from tinyml_bench.workloads.models.variables import weights_of
+from tinyml_bench.workloads.workload import WORKLOADS, Training, Workload
 
 RECIPE = Training(
     epochs=2,

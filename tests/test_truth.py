@@ -19,7 +19,7 @@ from tinyml_bench.flatfile import read_model
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.truth import CLAIMS, LARGE, changes, lies
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 CHECKPOINT = Path(__file__).parents[1] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
 
@@ -80,7 +80,8 @@ def converted() -> Callable[..., Structure]:
 
 @functools.cache
 def _network() -> Any:
-    from tinyml_bench import checkpoints, models
+    from tinyml_bench import checkpoints
+    from tinyml_bench.workloads import models
 
     network = models.make_custom(input_shape=(28, 28, 1), classes=10)
     checkpoints.load_into(network, CHECKPOINT)

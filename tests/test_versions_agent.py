@@ -5,10 +5,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import Split, dataset, models, workload
-from tinyml_bench.datasets import DATASETS
+from tinyml_bench import Split, dataset, workload
 from tinyml_bench.versions.agent import Agent
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads import models
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 pytestmark = pytest.mark.skipif(
     find_spec("tensorflow") is None or find_spec("tf_keras") is None,

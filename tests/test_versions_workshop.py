@@ -16,7 +16,6 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
-from tinyml_bench.variants import VARIANTS
 from tinyml_bench.versions import bisecting, comparing, documenting, matrix, rendering, traits
 from tinyml_bench.versions import workshop as workshops
 from tinyml_bench.versions.difference import Accuracy, difference, of_speed
@@ -25,7 +24,8 @@ from tinyml_bench.versions.matrix import MATRIX, Environment
 from tinyml_bench.versions.notes import notes
 from tinyml_bench.versions.race import race
 from tinyml_bench.versions.workshop import Workshop
-from tinyml_bench.workloads import WORKLOADS, workload
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS, workload
 
 CASE = CaseId("fashion_mnist", "standin", "int8")
 LABELS = np.arange(100) % 3

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tinyml_bench.compression import Compression
 from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.records.weight_pattern import MANY, NOTHING, Pattern
@@ -19,6 +18,7 @@ from tinyml_bench.weight_truth import (
     leftovers,
     lost,
 )
+from tinyml_bench.workloads.variants.compression import Compression
 
 GOOD = Pattern(0.8, 16, 2)
 CONV = Operator(0, "CONV_2D", "int8", "net/conv", "int8", "per-channel", 2000, 9000, pattern=GOOD)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tinyml_bench import qat, wrapping
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.models import Stage, make_custom
-from tinyml_bench.variables import variables_of, weights_of
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.models.variables import variables_of, weights_of
+from tinyml_bench.workloads.variants.compression import Compression
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 # plugin costs nothing in a project that merely has this package installed.
 _DEFINED_IN = {
     "conversion": ("convert",),
-    "datasets": ("SPLITS", "Dataset", "Split", "dataset"),
+    "workloads.datasets": ("SPLITS", "Dataset", "Split", "dataset"),
     "errors": (
         "BaselineError",
         "CacheError",
@@ -28,8 +28,8 @@ _DEFINED_IN = {
         "UsageError",
         "WorkloadError",
     ),
-    "families": ("Family",),
-    "models": (
+    "workloads.variants.families": ("Family",),
+    "workloads.models": (
         "AVERAGED",
         "COLOUR_STAGES",
         "GREY_STAGES",
@@ -49,14 +49,14 @@ _DEFINED_IN = {
     "registration": ("register",),
     "storage.runs": ("read_run",),
     "session": ("CaseUnderTest",),
-    "variants": (
+    "workloads.variants.recipes": (
         "COMPRESSED_VARIANTS",
         "PLAIN_VARIANTS",
         "Recipe",
         "quantizer_variant",
         "variant",
     ),
-    "workloads": ("FINE_TUNING", "FineTuning", "Training", "Workload", "workload"),
+    "workloads.workload": ("FINE_TUNING", "FineTuning", "Training", "Workload", "workload"),
 }
 
 _PUBLIC = {name: module for module, names in _DEFINED_IN.items() for name in names}

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from tinyml_bench import ab
 from tinyml_bench.ab import Comparison, Plan
-from tinyml_bench.cases import cases_of, has_file
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.project import Project
@@ -26,7 +25,8 @@ from tinyml_bench.revisions import Revision
 from tinyml_bench.storage import runs
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import cases_of, has_file
+from tinyml_bench.workloads.workload import WORKLOADS
 
 _EXPORT_SECONDS: Final = 1800
 _MISUSED: Final = 2

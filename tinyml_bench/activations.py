@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from tinyml_bench import bases
 from tinyml_bench.augmentation import augmented
-from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CacheError
 from tinyml_bench.system.cache import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Training
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinyml_bench.cases import reference_of
 from tinyml_bench.contrasts import standing
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.catalogue import quality_of
@@ -13,6 +12,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.workloads.cases import reference_of
 
 
 def newly_flipped(

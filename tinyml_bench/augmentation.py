@@ -6,8 +6,8 @@ import math
 from collections.abc import Sized
 from typing import Any
 
-from tinyml_bench.datasets import Split
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Training
 
 
 def batches(split: Split, training: Training, classes: int, first: int = 0) -> Any:

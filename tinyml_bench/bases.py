@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tinyml_bench import checkpoints, imagenet
+from tinyml_bench import checkpoints
 from tinyml_bench.errors import UsageError
-from tinyml_bench.variables import Weights
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.models import imagenet
+from tinyml_bench.workloads.models.variables import Weights
+from tinyml_bench.workloads.workload import WORKLOADS
 
 
 def load(base: str) -> Weights:

@@ -26,7 +26,7 @@ class ModelCard:
     created : str
         ISO 8601 time in UTC.
     recipe : mapping
-        Every field of :class:`~tinyml_bench.workloads.Training`, the seed among them; of a
+        Every field of :class:`~tinyml_bench.workloads.workload.Training`, the seed among them; of a
         compressed network by step.
     parameters : int
         All variables of the network, normalisation statistics included.

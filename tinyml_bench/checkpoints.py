@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import imagenet, packing
+from tinyml_bench import packing
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
 from tinyml_bench.system.files import write_atomically
-from tinyml_bench.variables import Weights, variables_of, weights_of
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.models import imagenet
+from tinyml_bench.workloads.models.variables import Weights, variables_of, weights_of
+from tinyml_bench.workloads.workload import Workload
 
 _BASE = "imagenet/"
 
@@ -136,7 +137,7 @@ def complete(stored: Weights, source: Path) -> Weights:
     CheckpointError
         `stored` names an unknown base, or other values than the official ones.
     DataMissingError, DataCorruptError
-        As in :func:`tinyml_bench.imagenet.load`.
+        As in :func:`tinyml_bench.workloads.models.imagenet.load`.
     """
     names = [name for name in stored if name.startswith(_BASE)]
     own = packing.unpack({name: stored[name] for name in stored if name not in names})
@@ -164,7 +165,7 @@ def reduce(weights: Weights, base: str | None, storage: str) -> Weights:
         The ImageNet base that the network was trained from. Where nothing has its values any
         more, it is not named.
     storage : str
-        See :class:`~tinyml_bench.workloads.Training`.
+        See :class:`~tinyml_bench.workloads.workload.Training`.
     """
     given = imagenet.load(base) if base else {}
     own = {

@@ -19,8 +19,8 @@ from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite import JUDGED, paired_tests_of
-from tinyml_bench.variants import REFERENCE
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.variants.recipes import REFERENCE
+from tinyml_bench.workloads.workload import WORKLOADS
 
 REGRESSED, NOTHING_JUDGED = 1, 2
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench import checkpoints, packing, qat, wrapping
-from tinyml_bench.compression import PRUNED, QAT, Compression
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
-from tinyml_bench.variables import Weights, weights_of
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.models.variables import Weights, weights_of
+from tinyml_bench.workloads.variants.compression import PRUNED, QAT, Compression
+from tinyml_bench.workloads.workload import Workload
 
 _TAG = "compression/"
 _DEPTHWISE = "/depthwise_kernel"
@@ -54,7 +54,7 @@ def missing(workload: Workload, kind: Compression) -> str:
 
     Examples
     --------
-    >>> from tinyml_bench.workloads import Workload
+    >>> from tinyml_bench.workloads.workload import Workload
     >>> missing(Workload("a", "net", print, Path("a-net.npz")), Compression.parse("qat"))
     'there is no checkpoint a-net-qat.npz; make it: tinyml-bench train a-net --variant qat_int8'
     """

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from tinyml_bench import quantizers
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.networks import Graph, graph_of, keras_of
 from tinyml_bench.quantizers import Samples
-from tinyml_bench.variants import SIBLING, VARIANTS, Recipe
+from tinyml_bench.workloads.models.graph import Graph, graph_of, keras_of
+from tinyml_bench.workloads.variants.recipes import SIBLING, VARIANTS, Recipe
 
 _DATE_SAVED = re.compile(rb"\d{4}-\d{2}-\d{2}@\d{2}:\d{2}:\d{2}")
 

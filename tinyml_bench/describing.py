@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench import checkpoints, conversion, structure
-from tinyml_bench.datasets.split import Split
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_content, read_model
 from tinyml_bench.metrics.registry import class_labels
-from tinyml_bench.networks import Input, arranged, graph_of, loading
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.datasets.split import Split
+from tinyml_bench.workloads.models import loading
+from tinyml_bench.workloads.models.graph import Input, arranged, graph_of
+from tinyml_bench.workloads.workload import Workload
 
 _OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1")
 _FLEX = "Flex"

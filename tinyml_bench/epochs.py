@@ -19,10 +19,10 @@ import numpy as np
 from tinyml_bench.activations import Activations
 from tinyml_bench.augmentation import batches, steps_per_epoch
 from tinyml_bench.checkpoints import encode, read
-from tinyml_bench.datasets import Split
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.system.files import write_atomically
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Training
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,7 +19,7 @@ from tinyml_bench.records.measurement import Baseline
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 DEFAULT = "default"
 

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench.cases import has_file
-from tinyml_bench.datasets import DATASETS
-from tinyml_bench.datasets.split import Array, Inputs
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.project import Project
@@ -27,6 +24,9 @@ from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.c_source import first_line
 from tinyml_bench.targets.firmware import Notes, Vector
 from tinyml_bench.tflite import Runtime
+from tinyml_bench.workloads.cases import has_file
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.datasets.split import Array, Inputs
 
 if TYPE_CHECKING:
     from tinyml_bench.measure import Workbench

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml_bench import checkpoints, compressed, qat, wrapping
 from tinyml_bench.augmentation import batches, steps_per_epoch
-from tinyml_bench.compression import CLUSTERED, PRUNED, QAT, Compression
-from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, Tuning, answers, fit
 from tinyml_bench.states import State
-from tinyml_bench.variables import variables_of, weights_of
-from tinyml_bench.workloads import FineTuning, Training, Workload
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.models.variables import variables_of, weights_of
+from tinyml_bench.workloads.variants.compression import CLUSTERED, PRUNED, QAT, Compression
+from tinyml_bench.workloads.workload import FineTuning, Training, Workload
 
 if TYPE_CHECKING:
     from rich.console import Console

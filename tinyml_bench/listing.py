@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml_bench import compressed, imagenet
-from tinyml_bench.cases import cases_of, recipe, without
-from tinyml_bench.compression import Compression
-from tinyml_bench.datasets import DATASETS, Dataset, Source
-from tinyml_bench.datasets.source import DATA_VARIABLE
+from tinyml_bench import compressed
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.project import Project
 from tinyml_bench.report import availability, rows_of_text
 from tinyml_bench.storage import baselines
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import WORKLOADS, Workload
+from tinyml_bench.workloads.cases import cases_of, recipe, without
+from tinyml_bench.workloads.datasets import DATASETS, Dataset, Source
+from tinyml_bench.workloads.datasets.source import DATA_VARIABLE
+from tinyml_bench.workloads.models import imagenet
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 
 def overview(project: Project, width: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 _MODELS = (".keras", ".h5", ".hdf5", ".tflite")
 _DEEPEST = 3

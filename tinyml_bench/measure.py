@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from tinyml_bench import cases, families, structure, tasks
-from tinyml_bench.datasets import DATASETS
-from tinyml_bench.datasets.split import Inputs
+from tinyml_bench import structure, tasks
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
@@ -27,7 +25,11 @@ from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import IsolatedExecutor, failure
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
-from tinyml_bench.workloads import WORKLOADS, Workload
+from tinyml_bench.workloads import cases
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.datasets.split import Inputs
+from tinyml_bench.workloads.variants import families
+from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 # Seen of TensorFlow 2.21, which ends so when it calibrates what Keras 3 made of these layers.
 _OF_RECURRENT = (

@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
-from tinyml_bench.variables import variables_of, weights_of
+from tinyml_bench.workloads.models.variables import variables_of, weights_of
+from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.wrapping import check_network, cloned, import_tfmot, kernels
 
 # The layer that the library puts before the first one.

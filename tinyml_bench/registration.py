@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench.cases import lacking
-from tinyml_bench.datasets import DATASETS, Dataset, folders
-from tinyml_bench.datasets.samples import Samples
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.registry import qualities
-from tinyml_bench.networks import network_of
-from tinyml_bench.provided import Provided
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.pickling import ship_by_value
-from tinyml_bench.variants import REFERENCE, SIBLING, VARIANTS
-from tinyml_bench.workloads import PROFILES, WORKLOADS, Build, Workload
+from tinyml_bench.workloads.cases import lacking
+from tinyml_bench.workloads.datasets import DATASETS, Dataset, class_folders
+from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.datasets.user_samples import Samples
+from tinyml_bench.workloads.models.sources import network_of
+from tinyml_bench.workloads.variants.recipes import REFERENCE, SIBLING, VARIANTS
+from tinyml_bench.workloads.workload import PROFILES, WORKLOADS, Build, Workload
 
 
 def register(  # noqa: PLR0913 - a declaration: all but the name are keywords
@@ -220,7 +220,7 @@ def _dataset(
         )
     path = provided.test.path
     if path is not None and path.is_dir():
-        found = folders.class_names(path)
+        found = class_folders.class_names(path)
         if names and names != found:
             raise UsageError(
                 f"{argument}class_names=: the folders in {path} are {', '.join(found)}, in this "

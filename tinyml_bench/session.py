@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tinyml_bench import checks, counting, deviations, gates, report, rulebook
-from tinyml_bench.cases import has_file, without
 from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
 from tinyml_bench.errors import (
     CheckpointMissingError,
@@ -32,7 +31,8 @@ from tinyml_bench.suite import JUDGED, Suite
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import has_file, without
+from tinyml_bench.workloads.workload import WORKLOADS
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench.datasets import Split
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import key
 from tinyml_bench.system.files import cache_folder
-from tinyml_bench.workloads import Training, Workload
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.workload import Training, Workload
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import cases, compressed, describing, stretches, tasks
-from tinyml_bench.compression import Compression
+from tinyml_bench import compressed, describing, stretches, tasks
 from tinyml_bench.conversion import gzip_size
-from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
-from tinyml_bench.networks import LiveModel, arranged
-from tinyml_bench.provided import Provided
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
 from tinyml_bench.runtimes import Runtime
@@ -38,8 +34,14 @@ from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import TaskError, failure
 from tinyml_bench.tasks import Description, Images, Wanted
-from tinyml_bench.variants import Recipe
-from tinyml_bench.workloads import WORKLOADS, Workload
+from tinyml_bench.workloads import cases
+from tinyml_bench.workloads.datasets import DATASETS, Split
+from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.models.graph import arranged
+from tinyml_bench.workloads.models.sources import LiveModel
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import Recipe
+from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 # Enough for the last calls, in which the mistake usually is.
 _TRACE_LINES = 8

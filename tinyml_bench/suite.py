@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from tinyml_bench import against, checks, counting, gates, goals, overlay_gate, rulebook, rules
 from tinyml_bench.boards import find
-from tinyml_bench.cases import cases_of, reference_of, sibling_of
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.metrics import significance
@@ -30,7 +28,9 @@ from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
-from tinyml_bench.workloads import WORKLOADS, Workload
+from tinyml_bench.workloads.cases import cases_of, reference_of, sibling_of
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 if TYPE_CHECKING:
     from tinyml_bench.measure import Workbench

@@ -17,24 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import (
-    calibration,
-    checkpoints,
-    compressed,
-    conversion,
-    describing,
-    layers,
-    quantizers,
-)
-from tinyml_bench.compression import Compression
-from tinyml_bench.datasets import Dataset, Split
+from tinyml_bench import checkpoints, compressed, conversion, describing, layers, quantizers
 from tinyml_bench.describing import Description
 from tinyml_bench.memory import peak_memory
 from tinyml_bench.metrics.registry import Quality, class_scores
-from tinyml_bench.networks import Graph, Input, arranged, graph_of
 from tinyml_bench.tflite import Runner, Runtime, load_runtime
-from tinyml_bench.variants import SIBLING, VARIANTS, Recipe
-from tinyml_bench.workloads import Workload
+from tinyml_bench.workloads.datasets import Dataset, Split, calibration
+from tinyml_bench.workloads.models.graph import Graph, Input, arranged, graph_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.recipes import SIBLING, VARIANTS, Recipe
+from tinyml_bench.workloads.workload import Workload
 
 __all__ = [
     "Description",

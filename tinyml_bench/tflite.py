@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.batching import good_batch
-from tinyml_bench.datasets.split import Array, Inputs, Split
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_content, read_model
-from tinyml_bench.networks.graphs import arranged, natural
 from tinyml_bench.runtimes import KERNELS, LITERT, NO_LITERT, RUNTIMES, Runtime
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tensors import TensorSpec, dequantized
+from tinyml_bench.workloads.datasets.split import Array, Inputs, Split
+from tinyml_bench.workloads.models.graph import arranged, natural
 
 __all__ = [
     "KERNELS",

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml_bench.cases import has_file, sibling_of
 from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.system.native_output import import_tensorflow, silenced
+from tinyml_bench.workloads.cases import has_file, sibling_of
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from tinyml_bench.datasets.split import Inputs
     from tinyml_bench.measure import Workbench
     from tinyml_bench.suite import Suite
+    from tinyml_bench.workloads.datasets.split import Inputs
 
 
 def prepare(runtime: Runtime | None = None) -> None:
@@ -97,7 +97,7 @@ def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Inv
     import tensorflow as tf
 
     from tinyml_bench import checkpoints
-    from tinyml_bench.networks import graph_of
+    from tinyml_bench.workloads.models.graph import graph_of
 
     graph = graph_of(checkpoints.load_model(workbench.workload(case)))
     several = sample if isinstance(sample, tuple) else (sample,)

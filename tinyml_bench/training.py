@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml_bench import bases, checkpoints, compressed, finetuning, imagenet, models, transfer
+from tinyml_bench import bases, checkpoints, compressed, finetuning, transfer
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.compression import Compression
-from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.states import State
 from tinyml_bench.system import machine
 from tinyml_bench.system.native_output import import_tensorflow, silenced
-from tinyml_bench.variables import Weights, weights_of
-from tinyml_bench.workloads import Training, Workload
+from tinyml_bench.workloads import models
+from tinyml_bench.workloads.datasets import DATASETS, Split
+from tinyml_bench.workloads.models import imagenet
+from tinyml_bench.workloads.models.variables import Weights, weights_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.workload import Training, Workload
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from tinyml_bench import activations, bases, checkpoints, conversion
 from tinyml_bench.activations import Activations
-from tinyml_bench.datasets import Split
 from tinyml_bench.epochs import Best, fit
 from tinyml_bench.errors import UsageError
-from tinyml_bench.models import AVERAGED
 from tinyml_bench.runtimes import Runtime
 from tinyml_bench.states import State
 from tinyml_bench.system import machine
 from tinyml_bench.tflite import Runner
-from tinyml_bench.variables import weights_of
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import Training
+from tinyml_bench.workloads.datasets import Split
+from tinyml_bench.workloads.models import AVERAGED
+from tinyml_bench.workloads.models.variables import weights_of
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import Training
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ def fit_on_base(
     Parameters
     ----------
     model : tf_keras.Model
-        Of :func:`tinyml_bench.models.make_on_base`.
+        Of :func:`tinyml_bench.workloads.models.make_on_base`.
     training : Training
         With a base.
     splits : mapping of str to Split

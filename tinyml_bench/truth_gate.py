@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinyml_bench import truth, weight_truth
-from tinyml_bench.families import split_claim
 from tinyml_bench.findings import accept
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.finding import Finding, Verdict
@@ -13,6 +12,7 @@ from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.records.weight_pattern import MANY, MOST_VALUES
 from tinyml_bench.weight_truth import Loss
+from tinyml_bench.workloads.variants.families import split_claim
 
 WEIGHTS = (weight_truth.SPARSITY, weight_truth.CLUSTERS)
 """Metrics of what is regular in weights."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyml_bench import counting, deviations, gates
-from tinyml_bench.cases import reference_of
 from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
@@ -16,6 +15,7 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import Change
+from tinyml_bench.workloads.cases import reference_of
 
 HANDFUL = 8
 """Number of cases that may get worse in one update: all variants of one workload."""

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench.compression import Compression
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.policy import Policy
 from tinyml_bench.records.structure import Operator, Structure, paired
 from tinyml_bench.records.weight_pattern import BLOCKS, GROUP, MANY, NOTHING, TELLING_SPARSITY
 from tinyml_bench.truth import LARGE
+from tinyml_bench.workloads.variants.compression import Compression
 
 SPARSITY: Final = "weight_sparsity"
 CLUSTERS: Final = "weight_clusters"

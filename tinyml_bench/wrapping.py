@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.compression import Compression
 from tinyml_bench.errors import UsageError
 from tinyml_bench.system.native_output import import_tensorflow
+from tinyml_bench.workloads.variants.compression import Compression
 
 SMALLEST: Final = 1024
 """Kernels of fewer weights are neither pruned nor clustered: they save no bytes worth having, and

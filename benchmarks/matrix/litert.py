@@ -18,7 +18,6 @@ import numpy as np
 
 from matrix.environments import LITERT, RELEASED, ROOT, Environment
 from tinyml_bench import paired
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.policy import Policy
 from tinyml_bench.project import Project
@@ -32,7 +31,8 @@ from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images
 from tinyml_bench.tflite import Runner, Runtime
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 RUNTIME = Runtime("litert")
 

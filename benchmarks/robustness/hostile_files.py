@@ -31,7 +31,7 @@ from tinyml_bench.structure import unsupported_operators
 from tinyml_bench.suite import cases_of
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 

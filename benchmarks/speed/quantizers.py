@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from tinyml_bench import quantizers, structure, truth
-from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.flatfile import read_model
 from tinyml_bench.latency import PairedTimer
 from tinyml_bench.tflite import Runner, Runtime
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.datasets import DATASETS, Split
+from tinyml_bench.workloads.variants import schemes
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 _RUNTIME = Runtime("litert")
 _SECONDS = 2.0
@@ -44,7 +45,7 @@ def main() -> int:
     right = _right(first, test)
     rows = [_row(name, content, first, right, test) for name, content in (given | made).items()]
     headers = ("variant", "bytes", "gzip", "accuracy", "lost", "won", "latency ratio", "claim")
-    print(f"{quantizers.version()}, {len(calibration.images)} calibration images")
+    print(f"{schemes.version()}, {len(calibration.images)} calibration images")
     print(tabulate(rows, headers, tablefmt="github"))
     return 0
 

@@ -28,7 +28,7 @@ from tinyml_bench.flatfile import read_model
 from tinyml_bench.latency import PairedTimer
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import Runner, Runtime
-from tinyml_bench.variants import VARIANTS, Recipe
+from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 Kernel = NDArray[np.float32]
 

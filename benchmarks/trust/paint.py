@@ -115,8 +115,8 @@ def compress(name: str) -> float:
     from tinyml_bench import training
     from tinyml_bench.cards import card_path
     from tinyml_bench.compressed import path_of
-    from tinyml_bench.compression import Compression
-    from tinyml_bench.workloads import WORKLOADS
+    from tinyml_bench.workloads.variants.compression import Compression
+    from tinyml_bench.workloads.workload import WORKLOADS
 
     kind, plain = Compression.parse(name), WORKLOADS["paint-net"]
     card = training.compress(replace(plain, training=Training(epochs=18, batch_size=64)), kind)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tinyml_bench.datasets import DATASETS
 from tinyml_bench.gates import GATED
 from tinyml_bench.project import Project
 from tinyml_bench.system import machine
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS
 from trust import paint
 from trust.catalogue import Answer, Fault, Outcome, settle
 from trust.scene import Stage

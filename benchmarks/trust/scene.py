@@ -10,7 +10,6 @@ from typing import Any
 
 from tinyml_bench import gates, overlay_gate
 from tinyml_bench.conversion import convert
-from tinyml_bench.datasets import DATASETS, Split
 from tinyml_bench.measure import Workbench
 from tinyml_bench.overlay_gate import Expected
 from tinyml_bench.policy import Policy
@@ -21,8 +20,9 @@ from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines.overlays import Overlay
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from tinyml_bench.variants import REFERENCE, VARIANTS
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.datasets import DATASETS, Split
+from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS
 from trust.catalogue import Answer, judged
 
 # What the level is shared among when the whole matrix of nine workloads is judged.

@@ -140,7 +140,7 @@ _FAULTS = {
 _FAULTY_VARIANT = """
 import dataclasses
 from tinyml_bench import convert, variant
-from tinyml_bench.variants import VARIANTS
+from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 VARIANTS.add("kept_int8", dataclasses.replace(VARIANTS["int8"]), replace=True)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.workload import WORKLOADS
 
 
 def settings(project, text):
@@ -26,7 +26,7 @@ def register(project, policy):
     conftest = project.path / "conftest.py"
     conftest.write_text(
         conftest.read_text()
-        + "\nimport dataclasses\nfrom tinyml_bench.workloads import WORKLOADS\n"
+        + "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
         f"entry = dataclasses.replace(WORKLOADS['toy-net'], policy={policy!r})\n"
         "WORKLOADS.add('toy-net', entry, replace=True)\n"
     )
@@ -133,7 +133,7 @@ def test_the_number_of_samples_is_the_workload_s(toy_project):
             "self.samples = options.samples or SAMPLES",
             "self.samples = options.samples or options.samples_of(WORKLOADS['toy-net']) or SAMPLES",
         )
-        + "\nfrom tinyml_bench.workloads import WORKLOADS\n"
+        + "\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
     )
     settings(toy_project, '[tool.tinyml_bench.policy."toy-net"]\nsamples = 40\n')
     toy_project.write_baselines()
@@ -192,7 +192,7 @@ def test_explain_tells_what_holds_and_where_it_is_from(toy_project, monkeypatch,
     register(toy_project, {"tolerances": {"gzip_bytes": 7}, "samples": 50})
     monkeypatch.chdir(toy_project.path)
     restore = WORKLOADS.snapshot()
-    from tinyml_bench.datasets import DATASETS
+    from tinyml_bench.workloads.datasets import DATASETS
 
     monkeypatch.setattr("tinyml_bench.suite._make_workbench", None)
     monkeypatch.setattr("tinyml_bench.timing.invocation", None)

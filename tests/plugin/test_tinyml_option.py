@@ -95,7 +95,7 @@ def test_a_workload_of_another_task_has_tests_of_its_own_metrics(project):
     conftest = project.path / "conftest.py"
     conftest.write_text(
         conftest.read_text()
-        + "\nimport dataclasses\nfrom tinyml_bench.workloads import WORKLOADS\n"
+        + "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
         + "entry = dataclasses.replace(WORKLOADS['toy-net'], dataset='toys', metrics=('mse',))\n"
         + "WORKLOADS.add('toys-net', entry, replace=True)\n"
     )

@@ -9,9 +9,9 @@ LISTED = f"toy-small: there is no checkpoint toy-small-pruned80.npz; make it: {C
 CONFTEST = """
 
 from tinyml_bench import compressed
-from tinyml_bench.cases import recipe_of
-from tinyml_bench.compression import Compression
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import recipe_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.workload import WORKLOADS
 
 
 @workload(

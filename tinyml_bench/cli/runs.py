@@ -94,8 +94,8 @@ def _table(options: argparse.Namespace) -> str:
 
 def _results(options: argparse.Namespace) -> str:
     from tinyml_bench import results
-    from tinyml_bench.datasets import DATASETS
     from tinyml_bench.storage import runs
+    from tinyml_bench.workloads.datasets import DATASETS
 
     here = unregistered()
     names = {name: DATASETS[name].class_names for name in DATASETS}

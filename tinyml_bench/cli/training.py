@@ -48,8 +48,8 @@ def _add_data(commands: Commands) -> None:
 
 def _train(options: argparse.Namespace) -> str:
     from tinyml_bench import training
-    from tinyml_bench.families import compression_of
-    from tinyml_bench.workloads import WORKLOADS
+    from tinyml_bench.workloads.variants.families import compression_of
+    from tinyml_bench.workloads.workload import WORKLOADS
 
     project()
     compression = None if options.variant is None else compression_of(options.variant)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import beside_siblings
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
@@ -26,6 +25,7 @@ from tinyml_bench.report.figures import (
     own_title,
 )
 from tinyml_bench.system.registry import unknown_name
+from tinyml_bench.workloads.variants.families import beside_siblings
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {

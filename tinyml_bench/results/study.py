@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tinyml_bench import paper, soundness
 from tinyml_bench.errors import UsageError
-from tinyml_bench.families import plain_sibling
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.workloads.variants.families import plain_sibling
 
 REFERENCE = "tf"
 PLAIN = "float32"

@@ -120,7 +120,7 @@ class Agent:
         """Return the ``.tflite`` file, and what converting it has warned of."""
         from tinyml_bench import tasks
         from tinyml_bench.system.native_output import silenced
-        from tinyml_bench.variants import VARIANTS
+        from tinyml_bench.workloads.variants.recipes import VARIANTS
 
         if workload not in self._described:
             # What loading warns of is not the converter's.
@@ -197,11 +197,11 @@ class Agent:
         return {"ns": times}, ()
 
     def _workload(self, name: str) -> tuple[Any, Any]:
-        from tinyml_bench.datasets import DATASETS
         from tinyml_bench.project import Project
         from tinyml_bench.system.native_output import import_tensorflow
         from tinyml_bench.tasks import Images
-        from tinyml_bench.workloads import WORKLOADS
+        from tinyml_bench.workloads.datasets import DATASETS
+        from tinyml_bench.workloads.workload import WORKLOADS
 
         import_tensorflow()
         if not self._registered:

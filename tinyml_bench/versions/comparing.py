@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench.cases import cases_of
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.project import Project
@@ -22,7 +21,8 @@ from tinyml_bench.versions.installing import ready
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.race import race
 from tinyml_bench.versions.workshop import Toolchain, Workshop
-from tinyml_bench.workloads import WORKLOADS
+from tinyml_bench.workloads.cases import cases_of
+from tinyml_bench.workloads.workload import WORKLOADS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import WorkerCrashed, failure
 from tinyml_bench.tflite import Runtime
-from tinyml_bench.variants import REFERENCE, VARIANTS
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.remote import RemoteWorker
+from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
 
 _HELLO_SECONDS: Final = 120.0
 _STOPPED: Final = "stopped before its end, as the run was"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.datasets import DATASETS, Split
+from tinyml_bench.workloads.datasets import DATASETS, Split
 from trust.catalogue import Answer, plant, refused
 from trust.scene import Stage, int8
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from tinyml_bench import checkpoints, compressed, wrapping
-from tinyml_bench.compression import Compression
 from tinyml_bench.conversion import convert
-from tinyml_bench.families import compression_of
-from tinyml_bench.variables import variables_of
-from tinyml_bench.variants import VARIANTS
-from tinyml_bench.workloads import WORKLOADS, Workload
+from tinyml_bench.workloads.models.variables import variables_of
+from tinyml_bench.workloads.variants.compression import Compression
+from tinyml_bench.workloads.variants.families import compression_of
+from tinyml_bench.workloads.variants.recipes import VARIANTS
+from tinyml_bench.workloads.workload import WORKLOADS, Workload
 from trust.catalogue import Answer, plant, refused
 from trust.scene import Stage
 

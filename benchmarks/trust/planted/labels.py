@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.datasets import Split
+from tinyml_bench.workloads.datasets import Split
 from trust.catalogue import Answer, plant
 from trust.planted.weights import _kernels, _plant
 from trust.scene import Stage

@@ -95,7 +95,8 @@ def update(
 ) -> Change | None:
     """Create the baseline of a case or bring it up to date, and note that in its history.
 
-    Whoever may not be the only one to write calls it inside :func:`~tinyml_bench.storage.baselines.alone`.
+    Whoever may not be the only one to write calls it inside
+    :func:`~tinyml_bench.storage.baselines.alone`.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""What is measured: datasets, models, variants, and the cases they make."""
