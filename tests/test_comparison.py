@@ -12,12 +12,12 @@ from making import make_case, make_measurement, make_predictions
 
 from tinyml_bench import cli
 from tinyml_bench.comparison import compare
-from tinyml_bench.deviations import Deviation
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.deviations import Deviation
+from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.judging.policy.rules import Rule
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.rules import Rule
 from tinyml_bench.storage import runs
 
 

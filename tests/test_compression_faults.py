@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench import gates, report, structure
+from tinyml_bench import report, structure
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging import judge
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.native_output import silenced
@@ -109,7 +110,7 @@ def failures(variant: str, now: Structure, then: Structure | None = None) -> lis
         make_measurement(variant=variant), structure=now, claim=VARIANTS[variant].claims
     )
     stored = dataclasses.replace(make_baseline(variant=variant), structure=then) if then else None
-    found = gates.judge(measured, stored, Policy(), GATES)
+    found = judge.judge(measured, stored, Policy(), GATES)
     return [report.sentence(one) for one in found if one.fails and one.verdict is Verdict.REGRESSED]
 
 

@@ -20,8 +20,8 @@ from making import make_finding, make_measurement
 
 import tinyml_bench
 from tinyml_bench import cli
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.registry import FEWEST_SAMPLES, QUALITIES
-from tinyml_bench.project import Project
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs
@@ -392,11 +392,11 @@ def names_used(text):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("from tinyml_bench.policy import Policy", {"policy"}),
-        ("import tinyml_bench.policy", {"policy"}),
+        ("from tinyml_bench.judging.policy.policy import Policy", {"policy"}),
+        ("import tinyml_bench.judging.policy.policy", {"policy"}),
         ("    from tinyml_bench import policy, register", {"policy", "register"}),
         ("from tinyml_bench import (\n    policy,\n)", {"policy"}),
-        ("see `tinyml_bench.policy.read`", {"policy"}),
+        ("see `tinyml_bench.judging.policy.policy.read`", {"policy"}),
         ("[tool.tinyml_bench.policy]", set()),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.explanation import explain
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 SETTINGS = """[tool.tinyml_bench.tolerances]

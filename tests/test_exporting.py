@@ -15,7 +15,7 @@ from tflite_models import Operator
 from tinyml_bench import exporting
 from tinyml_bench.errors import DataMissingError, ModelFileError, UsageError
 from tinyml_bench.exporting import Order
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.deployment import Micro
 from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.micro import Arena, MicroRun

@@ -22,9 +22,10 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import footprint, inspection, structure, truth
+from tinyml_bench import footprint, inspection, structure
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.judging import format_claims
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
 from tinyml_bench.tflite import Runner, Runtime
@@ -46,8 +47,8 @@ def read_all(content: bytes) -> None:
     footprint.peak(model)
     inspection.describe(model)
     inspection.as_dict(model)
-    for claim in truth.CLAIMS:
-        truth.lies(claim, made_of)
+    for claim in format_claims.CLAIMS:
+        format_claims.lies(claim, made_of)
 
 
 @pytest.mark.parametrize("content", hostile.seeds().values(), ids=list(hostile.seeds()))

@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 from making import make_measurement
 
-from tinyml_bench import compressed, conversion, gates, report, structure, training
+from tinyml_bench import compressed, conversion, report, structure, training
 from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.flatfile import read_model
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging import judge
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.system.native_output import silenced
@@ -173,7 +174,7 @@ def failures(variant: str, found: Structure) -> list[str]:
     measured = dataclasses.replace(
         make_measurement(variant=variant), structure=found, claim=VARIANTS[variant].claims
     )
-    judged = gates.judge(measured, None, Policy(), GATES)
+    judged = judge.judge(measured, None, Policy(), GATES)
     return [
         report.sentence(one) for one in judged if one.fails and one.metric in GATES and one.reason
     ]

@@ -92,13 +92,14 @@ def test_ranges_of_activations_leave_their_start(network):
 
 def test_what_was_trained_for_int8_converts_to_int8_alone(network):
     """Scaling of pixels included, which the library has no scheme for; with no samples."""
-    from tinyml_bench import structure, truth
+    from tinyml_bench import structure
     from tinyml_bench.flatfile import read_model
+    from tinyml_bench.judging import format_claims
 
     recipe = VARIANTS["qat_int8"]
     content = conversion.convert(recipe, quantized(network), given.IMAGES[:0])
     assert not recipe.calibrated
-    assert truth.lies("int8", structure.read(read_model(content, "net"))) == []
+    assert format_claims.lies("int8", structure.read(read_model(content, "net"))) == []
 
 
 def test_a_layer_that_cannot_be_quantized_is_named_with_the_way_out():

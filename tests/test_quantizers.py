@@ -23,9 +23,10 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import quantizers, structure, truth
+from tinyml_bench import quantizers, structure
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.judging import format_claims
 from tinyml_bench.tflite import Runner, Runtime
 from tinyml_bench.workloads.variants import schemes
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe, quantizer_variant
@@ -82,7 +83,7 @@ def test_each_variant_is_what_its_name_says_and_predicts_as_the_float_file(varia
     """By the file's own operators; int4 is the coarsest."""
     recipe, one = VARIANTS[variant], samples(1)  # ranges are averages: others would be cut
     made = quantizers.quantize(recipe, dense(), one)
-    assert truth.lies(recipe.claims, structure.read(read_model(made))) == []
+    assert format_claims.lies(recipe.claims, structure.read(read_model(made))) == []
     runtime = Runtime("litert")
     ours, theirs = (Runner(file, runtime).predict(one)[0] for file in (made, dense()))
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > (0.97 if "int4" in variant else 0.999)
@@ -94,7 +95,7 @@ def test_each_variant_is_what_its_name_says_and_predicts_as_the_float_file(varia
 def test_no_variant_passes_for_another(variant: str) -> None:
     """The claims tell all six apart."""
     made = structure.read(read_model(quantizers.quantize(VARIANTS[variant], dense(), samples())))
-    fitting = [other for other in BY_LITERT if not truth.lies(VARIANTS[other].claims, made)]
+    fitting = [other for other in BY_LITERT if not format_claims.lies(VARIANTS[other].claims, made)]
     assert fitting == [variant]
 
 

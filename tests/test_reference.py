@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench import cli, plugin
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import _KNOWN
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
-from tinyml_bench.policy import Policy
-from tinyml_bench.project import _KNOWN
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.storage.baselines import overlays
 from tinyml_bench.workloads.variants.recipes import VARIANTS

@@ -8,7 +8,7 @@ import pytest
 from making import make_measurement
 
 from tinyml_bench import report
-from tinyml_bench.boards import Board, find, known
+from tinyml_bench.judging.policy.boards import Board, find, known
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.records.finding import Finding, Verdict

@@ -4,11 +4,11 @@ import pytest
 
 from tinyml_bench import rulebook
 from tinyml_bench.errors import UsageError
-from tinyml_bench.policy import Policy
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.workloads.workload import Workload
 

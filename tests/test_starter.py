@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench import cli, starter
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 
 
 @pytest.fixture

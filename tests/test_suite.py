@@ -10,8 +10,8 @@ import pytest
 from making import make_labels, make_measurement, make_predictions
 
 from tinyml_bench.errors import DataMissingError
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics import significance
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash

@@ -11,8 +11,8 @@ import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_predictions
 
 from tinyml_bench import updating
-from tinyml_bench.deviations import Deviation
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging.policy.deviations import Deviation
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
@@ -212,7 +212,7 @@ import sys, time
 from pathlib import Path
 from making import FACTS, make_measurement
 from tinyml_bench.storage.baselines import updates
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.updating import Found, Request, update_all
 
 real = updates.write

@@ -10,8 +10,8 @@ from tflite_models import FLOAT32, INT8, INT32, Operator, Tensor, build, classif
 
 from tinyml_bench import cli
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache

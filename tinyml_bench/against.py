@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinyml_bench.contrasts import standing
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.common_samples import at_prefix
+from tinyml_bench.judging.paired_metrics import standing
 from tinyml_bench.metrics.catalogue import quality_of
-from tinyml_bench.prefixes import at_prefix
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Baseline, Measurement

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench import counting, deviations, gates, report, rulebook
+from tinyml_bench import report, rulebook
 from tinyml_bench.errors import TinymlError
+from tinyml_bench.judging import instructions_gate, judge
+from tinyml_bench.judging.findings import JUDGED
+from tinyml_bench.judging.policy import deviations
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.ledger import differences
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.policy import Policy
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.suite import JUDGED, paired_tests_of
+from tinyml_bench.suite import paired_tests_of
 from tinyml_bench.workloads.variants.recipes import REFERENCE
 from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -147,10 +150,10 @@ class _Judging:
             reason = f"{self._name} has no figures of it: {self._reason(case)}"
             return [Finding(str(case), "case", Verdict.INCOMPARABLE, fails=False, reason=reason)]
         reference = replace(case, variant=_reference_of(case))
-        known = gates.Reference(self._baseline(reference), self.new.get(reference))
-        others = [name for name in gates.GATED if name != counting.METRIC]
-        found = gates.judge(measured, baseline, self.policy, others, known)
-        found += counting.judged(measured, baseline, self.policy, gates.GATED)
+        known = judge.Reference(self._baseline(reference), self.new.get(reference))
+        others = [name for name in judge.GATED if name != instructions_gate.METRIC]
+        found = judge.judge(measured, baseline, self.policy, others, known)
+        found += instructions_gate.judged(measured, baseline, self.policy, judge.GATED)
         # What to run next in a suite of baselines is no advice here.
         return [replace(one, advice="") for one in found]
 

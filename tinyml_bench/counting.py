@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
-from tinyml_bench import gates
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging.instructions_gate import METRIC
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.records.measurement import Baseline, Measurement
 
 if TYPE_CHECKING:
     from tinyml_bench.suite import Suite
-
-_Held = TypeVar("_Held", Measurement, Baseline)
-
-METRIC: Final = "instructions"
-OPTION: Final = "--tinyml-instructions"
 
 
 def count_case(suite: Suite, case: CaseId) -> None:
@@ -38,49 +28,3 @@ def count_case(suite: Suite, case: CaseId) -> None:
         suite.add_absent(case, METRIC, str(error))
     else:
         suite.add_facts(case, {METRIC: counted})
-
-
-def judged(
-    measurement: Measurement, baseline: Baseline | None, policy: Policy, metrics: Sequence[str]
-) -> list[Finding]:
-    """Judge the count of a case, where it is among `metrics` and was asked for.
-
-    Returns
-    -------
-    list of Finding
-        Empty where nothing was counted, nor tried. A count that was tried in vain fails: without
-        it the run does not say what it was asked.
-    """
-    if METRIC not in metrics or measurement.crash is not None:
-        return []
-    if reason := measurement.absent.get(METRIC):
-        return [_uncounted(measurement, baseline, reason)]
-    if METRIC not in measurement.facts or baseline is None:
-        return []
-    found = gates.judge(_emulated(measurement), _emulated(baseline), policy, (METRIC,))
-    # Without the option the advised command would store no count.
-    return [
-        replace(finding, advice=f"{finding.advice} {OPTION}" if finding.advice else "")
-        for finding in found
-    ]
-
-
-def _uncounted(measurement: Measurement, baseline: Baseline | None, reason: str) -> Finding:
-    return Finding(
-        case=str(measurement.case),
-        metric=METRIC,
-        verdict=Verdict.INCOMPARABLE,
-        fails=True,
-        baseline=baseline.facts.get(METRIC) if baseline else None,
-        reason=reason,
-    )
-
-
-def _emulated(holder: _Held) -> _Held:
-    """Name the processor that valgrind has shown, as the real one does not matter."""
-    from tinyml_bench.instructions import emulated
-
-    if holder.provenance is None:
-        return holder
-    shown = replace(holder.provenance, cpu=emulated(holder.provenance.cpu))
-    return replace(holder, provenance=shown)

@@ -8,15 +8,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from tinyml_bench import report
-from tinyml_bench.boards import Budget
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.policy.boards import Budget
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
+from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.policy import Policy, Tolerance
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline
-from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads.workload import WORKLOADS

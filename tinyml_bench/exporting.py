@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.flatfile import ModelFile, read_model
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system import machine

@@ -42,10 +42,6 @@ for _ in range(inferences):
 """
 
 
-# By these alone valgrind chooses the processor that it shows to the programs that it runs.
-_LEVELS: Final = ("avx2", "avx", "sse4_1")
-
-
 @dataclass(frozen=True, slots=True)
 class InstructionChange:
     """How many instructions two models need.
@@ -158,32 +154,6 @@ def instructions_per_inference(
         )
         short, long = counts
     return round((long - short) / (_LONG - _SHORT))
-
-
-def emulated(cpu: str) -> str:
-    """Name the processor that valgrind shows to a program, by what `machine.cpu` says of the real.
-
-    Counts of the same file from two machines may be compared where it is the same.
-
-    Notes
-    -----
-    On x86-64 valgrind answers ``cpuid`` for one of a few fixed processors, brand and caches
-    included, and takes the one with AVX2, with AVX or with neither as the real one has them; an
-    AMD EPYC with AVX-512 is an Intel Core i7-4910MQ there. Elsewhere nothing is known of this, and
-    the real processor is named.
-
-    Examples
-    --------
-    >>> emulated("x86_64 AMD EPYC 26/2 sse4_1 avx avx2 fma f16c avx512f")
-    'x86_64 avx2 f16c'
-    >>> emulated("aarch64 Neoverse-N1 asimd")
-    'aarch64 Neoverse-N1 asimd'
-    """
-    words = cpu.split()
-    if not words or words[0] != "x86_64":
-        return cpu
-    level = next((word for word in _LEVELS if word in words), "")
-    return " ".join(part for part in ("x86_64", level, "f16c" * ("f16c" in words)) if part)
 
 
 def _count(path: Path, kernels: str, inferences: int, python: str) -> int:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from tinyml_bench import updating
 from tinyml_bench.errors import BaselineError, UsageError
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run

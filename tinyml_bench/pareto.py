@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench import soundness
+from tinyml_bench.judging import sanity_gate
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import Predictions
 
@@ -51,7 +51,7 @@ class Standing:
         facts, ratio = measurement.facts, measurement.facts.get("latency_ratio")
         if measurement.predictions is None or "gzip_bytes" not in facts or ratio is None:
             return None
-        collapse = soundness.judge_collapse(measurement)
+        collapse = sanity_gate.judge_collapse(measurement)
         if collapse is not None and collapse.fails:
             return None
         return cls(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
 from tinyml_bench.metrics.registry import qualities
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.pickling import ship_by_value
 from tinyml_bench.workloads.cases import lacking

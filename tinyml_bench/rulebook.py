@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from tinyml_bench import rules
 from tinyml_bench.errors import UsageError
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy import rules
+from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.rules import REGISTRATION, Rule
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads.cases import cases_of
 from tinyml_bench.workloads.workload import WORKLOADS

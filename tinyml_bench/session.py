@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import checks, counting, deviations, gates, report, rulebook
+from tinyml_bench import checks, counting, report, rulebook
 from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
 from tinyml_bench.errors import (
     CheckpointMissingError,
@@ -20,14 +20,17 @@ from tinyml_bench.errors import (
     DataMissingError,
     TinymlError,
 )
+from tinyml_bench.judging import instructions_gate, judge
+from tinyml_bench.judging.findings import JUDGED
+from tinyml_bench.judging.policy import deviations
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.listing import untrained
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.suite import JUDGED, Suite
+from tinyml_bench.suite import Suite
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
@@ -75,7 +78,7 @@ class CaseUnderTest:
         """
         findings, problem = [], ""
         try:
-            findings = self._suite.judge(self.case, metrics or gates.GATED)
+            findings = self._suite.judge(self.case, metrics or judge.GATED)
         except TinymlError as error:
             problem = f"{self.case}: {error}"
         if problem:  # outside of the handler, or pytest shows the error twice
@@ -105,7 +108,7 @@ class CaseUnderTest:
         That is without the option ``--tinyml-instructions``, or for the network itself.
         """
         if not self._suite.options.instructions:
-            pytest.skip(f"instructions are counted with {counting.OPTION} only")
+            pytest.skip(f"instructions are counted with {instructions_gate.OPTION} only")
         if not has_file(self.case):
             pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
         counting.count_case(self._suite, self.case)
@@ -120,7 +123,7 @@ class CaseUnderTest:
         """Let pass what this run was asked to store; what could not be had cannot be."""
         advice = as_started(self._item.config, finding.advice)
         request = request_of(self._item.config)
-        asked_for = finding.metric in (counting.METRIC, "budget")
+        asked_for = finding.metric in (instructions_gate.METRIC, "budget")
         lacking = finding.verdict is Verdict.INCOMPARABLE and finding.current is None
         settled = request.settles(finding) and not (asked_for and lacking)
         return replace(finding, fails=finding.fails and not settled, advice=advice)

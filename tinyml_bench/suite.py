@@ -11,20 +11,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import against, checks, counting, gates, goals, overlay_gate, rulebook, rules
-from tinyml_bench.boards import find
-from tinyml_bench.deviations import Deviation
+from tinyml_bench import against, checks, goals, rulebook
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.judging import instructions_gate, judge, overlay_gate
+from tinyml_bench.judging.overlay_gate import Expected
+from tinyml_bench.judging.policy import rules
+from tinyml_bench.judging.policy.boards import find
+from tinyml_bench.judging.policy.deviations import Deviation
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.judging.policy.rules import Rule
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.metrics.early_stopping import EarlyStop
-from tinyml_bench.overlay_gate import Expected
-from tinyml_bench.policy import Policy
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
-from tinyml_bench.rules import Rule
 from tinyml_bench.runtimes import Runtime, require_runtime
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
@@ -44,11 +46,6 @@ _SHOWN_IMAGES = 10
 # A fresh one with TensorFlow has a third of it; after a VGG16 it would keep three times as much.
 _MOST_BYTES_A_WORKER = 700 * 2**20
 
-JUDGED = frozenset({
-    Verdict.MATCHED, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE,
-    Verdict.NONDETERMINISTIC,
-})  # fmt: skip
-"""Verdicts that come of a comparison: without any, a run says nothing."""
 
 # Metrics whose failure is explained by what the layers compute.
 _ABOUT_ANSWERS = {
@@ -270,21 +267,21 @@ class Suite:
             The baseline, or an overlay on it, is damaged.
         """
         measurement, baseline, policy = self.measurement(case), self.baseline(case), self._policy()
-        others = [name for name in metrics if name != counting.METRIC]
+        others = [name for name in metrics if name != instructions_gate.METRIC]
         known = [one.variant for one in self.cases() if one.workload == case.workload]
         expected = Expected(baseline, overlays.holding(self.folder, measurement, known))
         found = overlay_gate.judge(measurement, expected, policy, others, self._reference(case))
-        found += counting.judged(measurement, baseline, policy, metrics)
+        found += instructions_gate.judged(measurement, baseline, policy, metrics)
         found = [_with_classes(case, finding) for finding in found]
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
 
-    def _reference(self, case: CaseId) -> gates.Reference:
+    def _reference(self, case: CaseId) -> judge.Reference:
         reference = reference_of(case)
         measured = None
         with contextlib.suppress(TinymlError):
             measured = self.workbench.measure(reference)
-        return gates.Reference(self.baseline(reference), measured)
+        return judge.Reference(self.baseline(reference), measured)
 
     def _policy(self) -> Policy:
         """Return the project's policy, its level shared among all paired tests."""
@@ -358,7 +355,7 @@ class Suite:
         """One finding for each stored baseline that belongs to no registered case."""
         known = {str(case) for case in self.cases()}
         stored = baselines.stored_cases(self.folder)
-        return [gates.unused(name, str(path)) for name, path in stored if name not in known]
+        return [judge.unused(name, str(path)) for name, path in stored if name not in known]
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyml_bench import counting, deviations, gates
-from tinyml_bench.deviations import Deviation
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging import instructions_gate
+from tinyml_bench.judging import judge as gates
+from tinyml_bench.judging.policy import deviations
+from tinyml_bench.judging.policy.deviations import Deviation
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -106,7 +108,7 @@ def judge(
         A baseline is damaged.
     """
     reference, baseline = reference_of(case), baselines.read(folder, case)
-    others = [name for name in gates.GATED if name != counting.METRIC]
+    others = [name for name in gates.GATED if name != instructions_gate.METRIC]
     found = gates.judge(
         measurements[case],
         baseline,
@@ -114,7 +116,7 @@ def judge(
         others,
         gates.Reference(baselines.read(folder, reference), measurements.get(reference)),
     )
-    return found + counting.judged(measurements[case], baseline, policy, gates.GATED)
+    return found + instructions_gate.judged(measurements[case], baseline, policy, gates.GATED)
 
 
 def update_all(folder: Path, found: Found, request: Request) -> Outcome:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from matrix.environments import LITERT, RELEASED, ROOT, Environment
-from tinyml_bench import paired
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.policy import Policy
-from tinyml_bench.project import Project
+from tinyml_bench.judging import paired_predictions
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -110,7 +110,7 @@ def finding(old: Measurement, new: Measurement) -> Finding:
     flips = len(new.predictions.flips(old.predictions))
     policy = Policy()
     limit = policy.tolerances["accuracy"].limit(old.predictions.accuracy, better="higher")
-    pairs = paired.discordance("accuracy", old.predictions, new.predictions)
+    pairs = paired_predictions.discordance("accuracy", old.predictions, new.predictions)
     worse = new.predictions.accuracy < limit and pairs is not None and pairs.p < policy.alpha
     verdict = Verdict.REGRESSED if worse else Verdict.MATCHED
     return Finding(

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from matrix.environments import ALL, NIGHTLY, ROOT, Environment
 from tinyml_bench import comparison, report
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from tinyml_bench import quantizers, structure, truth
+from tinyml_bench import quantizers, structure
 from tinyml_bench.flatfile import read_model
+from tinyml_bench.judging import format_claims
 from tinyml_bench.latency import PairedTimer
 from tinyml_bench.tflite import Runner, Runtime
 from tinyml_bench.workloads.datasets import DATASETS, Split
@@ -55,7 +56,7 @@ def _row(
 ) -> tuple[object, ...]:
     mine = _right(content, test)
     claim = VARIANTS[name].claims if name in VARIANTS else ""
-    found = truth.lies(claim, structure.read(read_model(content))) if claim else []
+    found = format_claims.lies(claim, structure.read(read_model(content))) if claim else []
     return (
         name,
         f"{len(content):,}",

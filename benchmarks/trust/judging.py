@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml_bench import gates
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging import judge
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.predictions import Predictions
@@ -64,8 +64,8 @@ def judged_seconds(measured: list[Measurement], stored: list[Baseline | None]) -
     policy = Policy(tests=5 * len(measured))
     started = time.perf_counter()
     for measurement, baseline in zip(measured, stored, strict=True):
-        gates.judge(
-            measurement, baseline, policy, gates.GATED, gates.Reference(baseline, measurement)
+        judge.judge(
+            measurement, baseline, policy, judge.GATED, judge.Reference(baseline, measurement)
         )
     return time.perf_counter() - started
 

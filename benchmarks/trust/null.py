@@ -11,8 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tinyml_bench import gates
-from tinyml_bench.project import Project
+from tinyml_bench.judging import judge
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.report import sentence
 from tinyml_bench.suite import Options, Suite
@@ -134,7 +134,7 @@ def _run(suite: Suite) -> tuple[list[Finding], int]:
     findings: list[Finding] = []
     for case in cases:
         time_case(suite, case, Benchmark())  # type: ignore[arg-type] # it only stands in
-        findings += suite.judge(case, gates.GATED)
+        findings += suite.judge(case, judge.GATED)
     return findings, len(cases)
 
 

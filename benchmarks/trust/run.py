@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from tabulate import tabulate
 
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging.policy.policy import Policy
 from trust import evidence, page, planted, running  # noqa: F401 - planted fills the catalogue
 from trust.catalogue import FAULTS, Fault, Outcome
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tinyml_bench.gates import GATED
-from tinyml_bench.project import Project
+from tinyml_bench.judging.judge import GATED
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.system import machine
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.workloads.datasets import DATASETS

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench import gates, overlay_gate
 from tinyml_bench.conversion import convert
+from tinyml_bench.judging import judge, overlay_gate
+from tinyml_bench.judging.overlay_gate import Expected
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.measure import Workbench
-from tinyml_bench.overlay_gate import Expected
-from tinyml_bench.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Baseline, Measurement
@@ -161,8 +161,8 @@ class Stage:
             measurement,
             Expected(baseline, tuple(overlays)),
             self.policy,
-            [name for name in gates.GATED if name not in self.disabled],
-            gates.Reference(tf.baseline, reference or tf.measurement),
+            [name for name in judge.GATED if name not in self.disabled],
+            judge.Reference(tf.baseline, reference or tf.measurement),
         )
 
     def _on_other_data(self, change: Callable[[Split], Split], splits: tuple[str, ...]) -> CaseId:

@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.catalogue import METRICS, metric, quality_of
-from tinyml_bench.policy import Policy, Tolerance
 from tinyml_bench.records.provenance import Provenance
 
 EVERY = pytest.mark.parametrize("one", METRICS.values(), ids=METRICS)

@@ -5,9 +5,8 @@ import json
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench.counting import judged
-from tinyml_bench.instructions import emulated
-from tinyml_bench.policy import Policy
+from tinyml_bench.judging.instructions_gate import emulated, judged
+from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 

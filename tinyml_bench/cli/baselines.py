@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tinyml_bench.cli.here import Commands, project, unregistered, width
 
 if TYPE_CHECKING:
-    from tinyml_bench.project import Project
+    from tinyml_bench.judging.policy.project import Project
 
 
 def add(commands: Commands) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinyml_bench.project import Project
+    from tinyml_bench.judging.policy.project import Project
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
@@ -20,7 +20,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 def unregistered() -> Project:
     """Return the project of the current folder, its modules not imported."""
-    from tinyml_bench.project import Project
+    from tinyml_bench.judging.policy.project import Project
 
     return Project.find(Path.cwd())
 

@@ -64,8 +64,8 @@ class Measurement:
     structure : Structure or None
         What the converted file is made of; ``None`` for the reference.
     claim : str
-        What the variant's name says that it is, one of :data:`tinyml_bench.truth.CLAIMS`; empty
-        where it claims nothing.
+        What the variant's name says that it is, one of
+        :data:`tinyml_bench.judging.format_claims.CLAIMS`; empty where it claims nothing.
     deployment : Deployment or None
         What a device would meet; ``None`` where nothing of it was asked for.
     outcomes : mapping of str to ndarray, (n, k) float32

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tinyml_bench import boards, fits
-from tinyml_bench.boards import Board
-from tinyml_bench.fits import FLASH_OVERHEAD_BYTES, Fit
+from tinyml_bench.judging import board_fit
+from tinyml_bench.judging.board_fit import FLASH_OVERHEAD_BYTES, Fit
+from tinyml_bench.judging.policy import boards
+from tinyml_bench.judging.policy.boards import Board
 from tinyml_bench.records.deployment import FACTS, Deployment, Npu
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -153,7 +154,7 @@ class _Sheet:
             yield "An Ethos-U computes in integers: the other cases are not estimated"
         yield from self._flips()
         if any(column.group == "boards" for column in self.columns):
-            yield f"{fits.assumptions()}."
+            yield f"{board_fit.assumptions()}."
 
     def _columns(self) -> Iterator[_Column]:
         """Yield the columns in which any case has something to say."""
@@ -226,13 +227,13 @@ class _Sheet:
 
     def _asked(self, one: Measurement) -> str:
         assert self.shelf.asked is not None  # noqa: S101 - its column is made where there is one
-        fit = fits.fit(one.facts, one.deployment, self.shelf.asked)
+        fit = board_fit.fit(one.facts, one.deployment, self.shelf.asked)
         # What fits has not failed by the board: the project's budget is judged by the same name.
         return _answer(fit) if fit.fits else self._marked(_answer(fit), one, "budget")
 
     def _fits(self, one: Measurement) -> list[Fit]:
         known = boards.known(self.shelf.own).values()
-        return [fits.fit(one.facts, one.deployment, board) for board in known]
+        return [board_fit.fit(one.facts, one.deployment, board) for board in known]
 
     def _tells_a_board(self, one: Measurement) -> bool:
         return any(fit.is_known for fit in self._fits(one))

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tinyml_bench import paper, soundness
+from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging import sanity_gate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
@@ -95,5 +96,5 @@ class Study:
 
 def collapse(measurement: Measurement) -> str:
     """Say in which way the answers of a case mean nothing; empty where they do."""
-    found = soundness.judge_collapse(measurement)
+    found = sanity_gate.judge_collapse(measurement)
     return found.reason if found is not None and found.fails else ""

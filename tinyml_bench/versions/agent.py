@@ -197,7 +197,7 @@ class Agent:
         return {"ns": times}, ()
 
     def _workload(self, name: str) -> tuple[Any, Any]:
-        from tinyml_bench.project import Project
+        from tinyml_bench.judging.policy.project import Project
         from tinyml_bench.system.native_output import import_tensorflow
         from tinyml_bench.tasks import Images
         from tinyml_bench.workloads.datasets import DATASETS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.report.grid import filled
 from tinyml_bench.system.cache import Cache

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinyml_bench.errors import TinymlError, UsageError
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps

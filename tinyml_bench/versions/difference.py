@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from tinyml_bench.judging.paired_predictions import Discordance, discordance
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.paired import Discordance, discordance
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.versions.graph import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.project import Project
+from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.report.grid import table
 from tinyml_bench.system.cache import Cache

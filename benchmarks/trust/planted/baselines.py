@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import gates
+from tinyml_bench.judging import judge
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import pack
 from tinyml_bench.storage import baselines
@@ -103,7 +103,7 @@ def smaller(stage: Stage) -> list[Answer]:
 @plant("no baseline", FAMILY, gate="case", verdict="missing", words="no baseline is stored")
 def absent(stage: Stage) -> list[Answer]:
     """The file is not there."""
-    return judged(gates.judge(stage.healthy().measurement, None, stage.policy))
+    return judged(judge.judge(stage.healthy().measurement, None, stage.policy))
 
 
 @plant(
@@ -129,7 +129,7 @@ def unused(stage: Stage) -> list[Answer]:
     (folder / "toy-gone").mkdir()
     (folder / "toy-gone" / "int8.json").write_text(json.dumps({}))
     paths = baselines.strangers(folder, {str(stage.case("int8"))})
-    return judged(gates.unused("toy-gone-int8", path.name) for path in paths)
+    return judged(judge.unused("toy-gone-int8", path.name) for path in paths)
 
 
 @plant("baseline of another dataset", FAMILY, gate="accuracy", verdict="incomparable",

@@ -54,8 +54,8 @@ class Recipe:
     io_type : str
         Type of the model's input and output: ``"float32"`` or ``"int8"``.
     claim : str
-        What the file must be, see :mod:`tinyml_bench.truth`; empty for what the name says, if it is
-        one of TensorFlow's.
+        What the file must be, see :mod:`tinyml_bench.judging.format_claims`; empty for what the
+        name says, if it is one of TensorFlow's.
     converter : callable or None
         A function ``(model, calibration) -> bytes`` that takes the place of the fields above:
         `model` is the ``tf_keras`` model, `calibration` an array ``(n, h, w, c) float32`` of raw
@@ -218,7 +218,7 @@ def quantizer_variant(
         A ``.json`` file as the quantizer writes it, read at once, relative to the file that calls
         this; else the name of one of its ready-made recipes, such as ``"dynamic_wi4b32_afp32"``.
     claim : str
-        What the file must be, see :mod:`tinyml_bench.truth`; empty for no claim.
+        What the file must be, see :mod:`tinyml_bench.judging.format_claims`; empty for no claim.
     does : str
         One sentence for the list of variants; empty for one that names the recipe.
     replace : bool

@@ -1,0 +1,1 @@
+"""Gates and policy: findings from records alone, without TensorFlow."""

@@ -1,0 +1,1 @@
+"""What a project tolerates, requires and allows, as its settings say."""
