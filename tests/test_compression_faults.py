@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench import report, structure
-from tinyml_bench.flatfile import read_model
+from tinyml_bench import report
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.native_output import silenced
+from tinyml_bench.tflite import structure
+from tinyml_bench.tflite.file import read_model
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
@@ -92,9 +93,9 @@ def clustered() -> np.ndarray:
 
 def converted(variant: str, model: Any) -> Structure:
     """Convert a network and read the file as a run does."""
-    from tinyml_bench import conversion
+    from tinyml_bench.tflite import converter
 
-    content = conversion.convert(VARIANTS[variant], model, PICTURES)
+    content = converter.convert(VARIANTS[variant], model, PICTURES)
     return structure.read(read_model(content), content, ())
 
 

@@ -16,10 +16,10 @@ import tflite_models
 from tflite_models import Operator
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.targets import c_source, firmware
 from tinyml_bench.targets.firmware import Notes, Vector
-from tinyml_bench.tflite import Runner, Runtime, TensorSpec
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
 
 NAME = "tiny-cnn-int8"
 PREFIX = "tiny_cnn_int8"

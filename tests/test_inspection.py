@@ -19,8 +19,8 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.inspection import account, as_dict, describe
+from tinyml_bench.tflite.file import ModelFile, read_model
 
 FLOAT16 = 1
 

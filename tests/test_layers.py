@@ -8,12 +8,13 @@ import pytest
 import tflite
 from tflite_models import build, classifier
 
-from tinyml_bench import conversion, layers
+from tinyml_bench import layers
 from tinyml_bench.checkpoints import load_model
-from tinyml_bench.flatfile import OperatorFact, Subgraph, TensorFact
 from tinyml_bench.layers.matching import matched
 from tinyml_bench.layers.weights import weight_fault
 from tinyml_bench.system.native_output import silenced
+from tinyml_bench.tflite import converter
+from tinyml_bench.tflite.file import OperatorFact, Subgraph, TensorFact
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import Workload
@@ -46,7 +47,7 @@ def converted(tmp_path_factory):
         if not path.exists():
             images = blocky(40, seed=5).astype(np.float32) / divisor
             with silenced():
-                path.write_bytes(conversion.convert(VARIANTS[variant], network(), images))
+                path.write_bytes(converter.convert(VARIANTS[variant], network(), images))
         return path
 
     return convert

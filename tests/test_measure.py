@@ -24,7 +24,7 @@ from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed
 from tinyml_bench.tasks import Description, Shard
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.variants.recipes import VARIANTS, variant
 from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, workload

@@ -16,7 +16,7 @@ from tinyml_bench.records.deployment import Difference, Micro
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.targets.micro import MicroRun, run
 from tinyml_bench.targets.parity import assemble, compare, differences, outputs_on
-from tinyml_bench.tflite import Runner, Runtime, TensorSpec
+from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
 
 needs_tensorflow = pytest.mark.skipif(
     find_spec("tensorflow") is None, reason="needs TensorFlow's interpreter"

@@ -20,15 +20,16 @@ import numpy as np
 import pytest
 from making import make_measurement
 
-from tinyml_bench import compressed, conversion, report, structure, training
+from tinyml_bench import compressed, report, training
 from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.system.native_output import silenced
-from tinyml_bench.tflite import Runner
+from tinyml_bench.tflite import converter, structure
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner
 from tinyml_bench.workloads.datasets import Split, dataset
 from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.variants.compression import Compression
@@ -154,7 +155,7 @@ def converted(trained: Trained) -> dict[str, Converted]:
     for name in FILES:
         recipe = VARIANTS[name]
         model = compressed.load_model(made, Compression.parse(recipe.compression))
-        content = conversion.convert(recipe, model, pictures)
+        content = converter.convert(recipe, model, pictures)
         scores, _ = Runner.from_bytes(content).predict(test.images)
         right = float(np.mean(scores.argmax(axis=-1) == test.labels))
         found[name] = Converted(structure.read(read_model(content), content, ()), right)

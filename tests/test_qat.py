@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import test_wrapping as given
 
-from tinyml_bench import conversion, qat
+from tinyml_bench import qat
 from tinyml_bench.errors import UsageError
+from tinyml_bench.tflite import converter
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
@@ -92,12 +93,12 @@ def test_ranges_of_activations_leave_their_start(network):
 
 def test_what_was_trained_for_int8_converts_to_int8_alone(network):
     """Scaling of pixels included, which the library has no scheme for; with no samples."""
-    from tinyml_bench import structure
-    from tinyml_bench.flatfile import read_model
     from tinyml_bench.judging import format_claims
+    from tinyml_bench.tflite import structure
+    from tinyml_bench.tflite.file import read_model
 
     recipe = VARIANTS["qat_int8"]
-    content = conversion.convert(recipe, quantized(network), given.IMAGES[:0])
+    content = converter.convert(recipe, quantized(network), given.IMAGES[:0])
     assert not recipe.calibrated
     assert format_claims.lies("int8", structure.read(read_model(content, "net"))) == []
 

@@ -16,7 +16,7 @@ from tinyml_bench.targets import micro, npu, parity
 from tinyml_bench.targets.micro import Arena, MicroRun
 from tinyml_bench.targets.npu import Estimate
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, is_integer
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite.interpreter import Runtime
 
 ALL = Plan(micro=True, accelerator="ethos-u55-128", parity=True)
 IMAGES = np.zeros((100, 2, 2, 1), np.uint8)

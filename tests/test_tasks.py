@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench import tasks
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import Dataset, Split
 from tinyml_bench.workloads.variants.recipes import VARIANTS

@@ -6,7 +6,7 @@ import pytest
 from tinyml_bench import timing
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite.interpreter import Runtime
 
 CASE = CaseId("toy", "net", "int8")
 

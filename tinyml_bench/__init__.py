@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 # Module -> the public names that it defines. Resolved on first use (PEP 562), so that the pytest
 # plugin costs nothing in a project that merely has this package installed.
 _DEFINED_IN = {
-    "conversion": ("convert",),
+    "tflite.converter": ("convert",),
     "workloads.datasets": ("SPLITS", "Dataset", "Split", "dataset"),
     "errors": (
         "BaselineError",

@@ -22,7 +22,7 @@ from tinyml_bench.instructions import DEFAULT_LIMIT, InstructionChange, compare_
 from tinyml_bench.metrics.bootstrap import RatioEstimate, instance_ratio
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed, failure
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 SLOWER: Final = "slower"
 FASTER: Final = "faster"

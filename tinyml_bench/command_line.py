@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.runtimes import Runtime, usual
 from tinyml_bench.suite import Options
+from tinyml_bench.tflite.runtime import Runtime, usual
 from tinyml_bench.updating import Request
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import checkpoints, conversion, structure
+from tinyml_bench import checkpoints
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import ModelFile, read_content, read_model
 from tinyml_bench.metrics.registry import class_labels
+from tinyml_bench.tflite import converter, structure
+from tinyml_bench.tflite.file import ModelFile, read_content, read_model
 from tinyml_bench.workloads.datasets.split import Split
 from tinyml_bench.workloads.models import loading
 from tinyml_bench.workloads.models.graph import Input, arranged, graph_of
@@ -68,7 +69,7 @@ def of_network(
     path = getattr(workload.build, "path", None)
     if graph.is_keras:
         network = loading.content_sha256(model)
-        sizes: tuple[int | None, int | None, int | None] = conversion.saved_keras_sizes(model)
+        sizes: tuple[int | None, int | None, int | None] = converter.saved_keras_sizes(model)
     else:
         network = _folder_sha256(Path(path)) if path else graph.sha256()
         sizes = (*_folder_sizes(Path(path)), None) if path else (None, None, None)
@@ -244,7 +245,7 @@ def _shown(shape: tuple[int | None, ...]) -> str:
 
 def _folder_sizes(folder: Path) -> tuple[int, int]:
     contents = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return sum(map(len, contents)), sum(map(conversion.gzip_size, contents))
+    return sum(map(len, contents)), sum(map(converter.gzip_size, contents))
 
 
 def _folder_sha256(folder: Path) -> str:

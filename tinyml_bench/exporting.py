@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
-from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.suite import Options, Suite
@@ -23,7 +22,8 @@ from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.targets import firmware, micro
 from tinyml_bench.targets.c_source import first_line
 from tinyml_bench.targets.firmware import Notes, Vector
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.workloads.cases import has_file
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.datasets.split import Array, Inputs

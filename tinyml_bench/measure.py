@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from tinyml_bench import structure, tasks
+from tinyml_bench import tasks
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
 from tinyml_bench.evaluations import Evaluation
-from tinyml_bench.flatfile import read_model
-from tinyml_bench.footprint import activation_bytes, peak
 from tinyml_bench.metrics.classification import mean_divergence
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES
@@ -18,13 +16,16 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.provenance import TIMED_AGAINST, Provenance
 from tinyml_bench.records.structure import Structure
-from tinyml_bench.runtimes import Runtime
 from tinyml_bench.steps import ModelFile, Steps
-from tinyml_bench.stored import mapped
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import IsolatedExecutor, failure
 from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
+from tinyml_bench.tflite import structure
+from tinyml_bench.tflite.activation_memory import activation_bytes, peak
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.tflite.tensor_values import mapped
 from tinyml_bench.workloads import cases
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.datasets.split import Inputs

@@ -20,20 +20,20 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tinyml_bench import compressed, describing, stretches, tasks
-from tinyml_bench.conversion import gzip_size
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
-from tinyml_bench.runtimes import Runtime
 from tinyml_bench.stretches import Call, Contest
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import TaskError, failure
 from tinyml_bench.tasks import Description, Images, Wanted
+from tinyml_bench.tflite.converter import gzip_size
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads import cases
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.datasets.user_dataset import Provided

@@ -27,9 +27,9 @@ from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
-from tinyml_bench.runtimes import Runtime, require_runtime
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
+from tinyml_bench.tflite.runtime import Runtime, require_runtime
 from tinyml_bench.workloads.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS, Workload

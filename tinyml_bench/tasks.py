@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import checkpoints, compressed, conversion, describing, layers, quantizers
+from tinyml_bench import checkpoints, compressed, describing, layers
 from tinyml_bench.describing import Description
 from tinyml_bench.memory import peak_memory
 from tinyml_bench.metrics.registry import Quality, class_scores
-from tinyml_bench.tflite import Runner, Runtime, load_runtime
+from tinyml_bench.tflite import converter, litert_quantizer
+from tinyml_bench.tflite.interpreter import Runner, Runtime, load_runtime
 from tinyml_bench.workloads.datasets import Dataset, Split, calibration
 from tinyml_bench.workloads.models.graph import Graph, Input, arranged, graph_of
 from tinyml_bench.workloads.variants.compression import Compression
@@ -151,7 +152,7 @@ def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
     samples, model = _calibrating(workload, images), _network(workload, recipe)
     inputs = arranged(samples.inputs, samples.input_names, graph_of(model).names, "the model")
     shown = inputs if workload.calibrates else tuple(one[:0] for one in inputs)
-    return conversion.convert(recipe, model, shown[0] if len(shown) == 1 else shown)
+    return converter.convert(recipe, model, shown[0] if len(shown) == 1 else shown)
 
 
 def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Recipe) -> bytes:
@@ -159,7 +160,7 @@ def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Reci
     samples = _calibrating(workload, images)
     runner = Runner(float_file, Runtime(kernels="builtin"), "the float file")
     inputs = runner.arranged(samples)
-    return quantizers.quantize(recipe, float_file, inputs[0] if len(inputs) == 1 else inputs)
+    return litert_quantizer.quantize(recipe, float_file, inputs[0] if len(inputs) == 1 else inputs)
 
 
 def evaluate(

@@ -11,8 +11,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.latency import Invoke, PairedTimer
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.runtimes import Runtime
 from tinyml_bench.system.native_output import import_tensorflow, silenced
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.cases import has_file, sibling_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def prepare(runtime: Runtime | None = None) -> None:
     runtime = runtime or Runtime()
     with contextlib.suppress(UsageError):
         if runtime.name != "tf":
-            from tinyml_bench.tflite import load_runtime
+            from tinyml_bench.tflite.interpreter import load_runtime
 
             load_runtime(runtime)
             return
@@ -80,7 +80,7 @@ def invocation(workbench: Workbench, case: CaseId) -> Invoke:
     with silenced():
         if not has_file(case):
             return _keras_invocation(workbench, case, sample)
-        from tinyml_bench.tflite import Runner
+        from tinyml_bench.tflite.interpreter import Runner
 
         path = workbench.model_file(case).path
         return Runner.from_file(path, workbench.runtime).single(sample)

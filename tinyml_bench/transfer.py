@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import activations, bases, checkpoints, conversion
+from tinyml_bench import activations, bases, checkpoints
 from tinyml_bench.activations import Activations
 from tinyml_bench.epochs import Best, fit
 from tinyml_bench.errors import UsageError
-from tinyml_bench.runtimes import Runtime
 from tinyml_bench.states import State
 from tinyml_bench.system import machine
-from tinyml_bench.tflite import Runner
+from tinyml_bench.tflite import converter
+from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.models import AVERAGED
 from tinyml_bench.workloads.models.variables import weights_of
@@ -158,7 +159,7 @@ class Int8Layers:
         ModelFileError
             The runtime cannot run what was made.
         """
-        content = conversion.convert(VARIANTS["int8"], layers, calibration.images)
+        content = converter.convert(VARIANTS["int8"], layers, calibration.images)
         made = hashlib.sha256(content).hexdigest()
         runner = Runner(content, Runtime(threads=machine.cores()), layers.name)
         return cls(f"{layers.name} int8 {made}", layers.input_shape, layers.output_shape, runner)

@@ -30,7 +30,7 @@ from tinyml_bench.report import sentence
 from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
 from tinyml_bench.tasks import Images
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS
 

@@ -22,15 +22,15 @@ import numpy as np
 from tabulate import tabulate
 
 import tinyml_bench
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.measure import Workbench
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.runtimes import RUNTIMES, Runtime
-from tinyml_bench.structure import unsupported_operators
 from tinyml_bench.suite import cases_of
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.runtime import RUNTIMES, Runtime
+from tinyml_bench.tflite.structure import unsupported_operators
 from tinyml_bench.workloads.workload import WORKLOADS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from tinyml_bench import quantizers, structure
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.judging import format_claims
 from tinyml_bench.latency import PairedTimer
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite import litert_quantizer, structure
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.variants import schemes
 from tinyml_bench.workloads.variants.recipes import VARIANTS
@@ -38,7 +38,7 @@ def main() -> int:
     first = next(iter(given.values()))
     calibration = DATASETS["fashion_mnist"].load("calibration")
     made = {
-        recipe.name: quantizers.quantize(recipe, first, calibration.images)
+        recipe.name: litert_quantizer.quantize(recipe, first, calibration.images)
         for recipe in VARIANTS.values()
         if recipe.quantizer
     }

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from tinyml_bench import conversion
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.latency import PairedTimer
 from tinyml_bench.system.native_output import import_tensorflow, silenced
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite import converter
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 Kernel = NDArray[np.float32]
@@ -183,7 +183,7 @@ def _converted(recipe: Recipe, model: Any) -> tuple[bytes, bytes]:
     """Return the file without a sparse encoding, and with it."""
     sparse = replace(recipe, optimizations=(*recipe.optimizations, "EXPERIMENTAL_SPARSITY"))
     samples = np.random.default_rng(_SEED).random((8, *model.input_shape[1:]), np.float32)
-    first, second = (conversion.convert(one, model, samples) for one in (recipe, sparse))
+    first, second = (converter.convert(one, model, samples) for one in (recipe, sparse))
     return first, second
 
 
@@ -194,7 +194,7 @@ def _compared(
     sample = np.random.default_rng(_SEED).random(model.input_shape[1:], np.float32)
     return (
         _change(len(plain), len(sparse)),
-        _change(*map(conversion.gzip_size, (plain, sparse))),
+        _change(*map(converter.gzip_size, (plain, sparse))),
         sum(tensor.is_sparse for tensor in graph.tensors),
         sum(operator.name == "DENSIFY" for operator in graph.operators),
         *(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench.conversion import convert
 from tinyml_bench.judging import judge, overlay_gate
 from tinyml_bench.judging.overlay_gate import Expected
 from tinyml_bench.judging.policy.policy import Policy
@@ -20,6 +19,7 @@ from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines.overlays import Overlay
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.tflite.converter import convert
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS

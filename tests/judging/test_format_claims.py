@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml_bench import structure
 from tinyml_bench.errors import UsageError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.judging.format_claims import CLAIMS, LARGE, changes, lies
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.native_output import import_tensorflow, silenced
+from tinyml_bench.tflite import structure
+from tinyml_bench.tflite.file import read_model
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 CHECKPOINT = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
@@ -90,7 +90,7 @@ def _network() -> Any:
 
 def _convert(variant: str, **changed: Any) -> Structure:
     import_tensorflow()
-    from tinyml_bench import conversion
+    from tinyml_bench.tflite import converter as conversion
 
     images = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.float32)
     recipe = dataclasses.replace(VARIANTS[variant], **changed)

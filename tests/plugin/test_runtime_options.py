@@ -9,9 +9,9 @@ from importlib.util import find_spec
 import pytest
 
 from tinyml_bench import plugin
-from tinyml_bench.tflite import KERNELS, RUNTIMES
+from tinyml_bench.tflite.interpreter import KERNELS, RUNTIMES
 
-_INSTALLED = "\nimport tinyml_bench.runtimes as its\nits.find_spec = lambda name: {found}\n"
+_INSTALLED = "\nimport tinyml_bench.tflite.runtime as its\nits.find_spec = lambda name: {found}\n"
 
 # Where litert is installed or not as the test wants it; nothing is ever run by it.
 HERE, NOT_HERE = (_INSTALLED.format(found=found) for found in ("object()", "None"))

@@ -87,9 +87,10 @@ def _add_ab(commands: Commands) -> None:
 def _inspect(options: argparse.Namespace) -> str:
     import json
 
-    from tinyml_bench import flatfile, inspection
+    from tinyml_bench import inspection
+    from tinyml_bench.tflite import file
 
-    model = flatfile.read_model(options.file)
+    model = file.read_model(options.file)
     if options.json:
         return json.dumps(inspection.as_dict(model), indent=1)
     return inspection.describe(model)

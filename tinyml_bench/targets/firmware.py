@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.targets.c_source import Notes, Source, Vector, identifier
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 __all__ = [
     "FORMS", "Notes", "Vector", "adders", "export", "file_names", "given_by_micro", "vector_of",

@@ -25,14 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import IDENTIFIER, ModelFile, read_model
-from tinyml_bench.footprint import activation_bytes
 from tinyml_bench.records.deployment import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
 from tinyml_bench.targets import refusals
 from tinyml_bench.targets.refusals import Refusal
-from tinyml_bench.tflite import TensorSpec
+from tinyml_bench.tflite.activation_memory import activation_bytes
+from tinyml_bench.tflite.file import IDENTIFIER, ModelFile, read_model
+from tinyml_bench.tflite.interpreter import TensorSpec
 
 MICRO_PACKAGE: Final = "tflite-micro"
 
@@ -326,7 +326,7 @@ def _probe(*names: str) -> bytes:
 
 
 def _operator_code(schema: Any, name: str) -> Any:
-    """Undo how :mod:`tinyml_bench.flatfile` names an operator."""
+    """Undo how :mod:`tinyml_bench.tflite.file` names an operator."""
     code = schema.OperatorCodeT()
     kind, _, rest = name.partition(" ")
     if kind == "custom":

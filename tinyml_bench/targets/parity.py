@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.records.deployment import Difference, Parity
 from tinyml_bench.targets.micro import MicroRun
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 MICRO: Final = "micro"
 
@@ -43,7 +43,7 @@ def outputs_on(
     images : ndarray, (n, h, w, c) uint8
         Raw pixels.
     runtime_name, kernels : str
-        As in :class:`tinyml_bench.tflite.Runtime`.
+        As in :class:`tinyml_bench.tflite.interpreter.Runtime`.
 
     Returns
     -------

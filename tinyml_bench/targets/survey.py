@@ -22,7 +22,7 @@ from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.targets import micro, npu, parity
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite.interpreter import Runtime
 
 MOST_IMAGES = 64
 """Images that kernels are compared on; fewer of large networks."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.flatfile import ModelFile, read_model
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import unknown_name
+from tinyml_bench.tflite.file import ModelFile, read_model
 from tinyml_bench.versions.difference import Accuracy, of_speed, share_larger
 from tinyml_bench.versions.graph import graph_changes
 from tinyml_bench.versions.race import race

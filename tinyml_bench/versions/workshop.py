@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from tinyml_bench import structure
 from tinyml_bench.errors import UsageError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import WorkerCrashed, failure
-from tinyml_bench.tflite import Runtime
+from tinyml_bench.tflite import structure
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.versions.matrix import Environment
 from tinyml_bench.versions.remote import RemoteWorker
 from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS

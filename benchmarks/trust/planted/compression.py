@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinyml_bench import checkpoints, compressed, wrapping
-from tinyml_bench.conversion import convert
+from tinyml_bench.tflite.converter import convert
 from tinyml_bench.workloads.models.variables import variables_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.families import compression_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.conversion import convert
+from tinyml_bench.tflite.converter import convert
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from trust.catalogue import Answer, plant
 from trust.scene import Stage, int8

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyml_bench.ab import NO_DIFFERENCE, Comparison, compare_files
 from tinyml_bench.latency import PairedTimer
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from trust.catalogue import PASSED, Answer, plant
 from trust.scene import Stage
 

@@ -194,7 +194,7 @@ def not_a_number(stage: Stage) -> list[Answer]:
 
 
 def _not_a_number(model: Any, calibration: Any) -> bytes:
-    from tinyml_bench.conversion import convert
+    from tinyml_bench.tflite.converter import convert
 
     copied = copy_of(model)
     kernel = _kernels(copied)[0]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import quantizers
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.quantizers import Samples
+from tinyml_bench.tflite import litert_quantizer
+from tinyml_bench.tflite.litert_quantizer import Samples
 from tinyml_bench.workloads.models.graph import Graph, graph_of, keras_of
 from tinyml_bench.workloads.variants.recipes import SIBLING, VARIANTS, Recipe
 
@@ -57,7 +57,7 @@ def convert(recipe: Recipe, model: Any, calibration: Samples) -> bytes:
         return _checked(recipe, recipe.converter(model, floats[0] if len(floats) == 1 else floats))
     if recipe.quantizer:
         float_file = convert(VARIANTS[SIBLING], model, calibration)
-        return quantizers.quantize(recipe, float_file, calibration)
+        return litert_quantizer.quantize(recipe, float_file, calibration)
     import tensorflow as tf
 
     graph = graph_of(model)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.flatfile import TensorFact
+from tinyml_bench.tflite.file import TensorFact
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from hostile import sparse
 from tflite_models import Sparsity, build
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import read_model
-from tinyml_bench.sparse_encoding import Level, SparseEncoding
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.sparse_encoding import Level, SparseEncoding
 
 NONE = np.empty(0, np.int64)
 

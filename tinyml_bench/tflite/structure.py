@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact
 from tinyml_bench.records.structure import (
     FLOATS,
     INTEGERS,
@@ -20,7 +19,8 @@ from tinyml_bench.records.structure import (
     printable,
 )
 from tinyml_bench.records.weight_pattern import NOTHING, Pattern
-from tinyml_bench.stored_patterns import pattern_of
+from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph, TensorFact
+from tinyml_bench.tflite.weight_patterns import pattern_of
 
 _Shape = Sequence[int]
 
@@ -112,7 +112,7 @@ def unsupported_operators(model: ModelFile) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from tinyml_bench.flatfile import ModelFile
+    >>> from tinyml_bench.tflite.file import ModelFile
     >>> whirl = OperatorFact("custom Whirl", 1, (), ())
     >>> graph = Subgraph("main", (), (), (), (whirl, whirl))
     >>> unsupported_operators(ModelFile("model", 0, 3, "", (graph,), ()))

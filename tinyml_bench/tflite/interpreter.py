@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.batching import good_batch
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import ModelFile, read_content, read_model
-from tinyml_bench.runtimes import KERNELS, LITERT, NO_LITERT, RUNTIMES, Runtime
 from tinyml_bench.system.native_output import import_tensorflow, silenced
-from tinyml_bench.tensors import TensorSpec, dequantized
+from tinyml_bench.tflite.batching import good_batch
+from tinyml_bench.tflite.file import ModelFile, read_content, read_model
+from tinyml_bench.tflite.runtime import KERNELS, LITERT, NO_LITERT, RUNTIMES, Runtime
+from tinyml_bench.tflite.tensors import TensorSpec, dequantized
 from tinyml_bench.workloads.datasets.split import Array, Inputs, Split
 from tinyml_bench.workloads.models.graph import arranged, natural
 

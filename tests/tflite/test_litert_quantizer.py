@@ -23,11 +23,11 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import quantizers, structure
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.judging import format_claims
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite import litert_quantizer, structure
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads.variants import schemes
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe, quantizer_variant
 
@@ -82,7 +82,7 @@ def samples(count: int = 6, scale: float = 1.0) -> np.ndarray:
 def test_each_variant_is_what_its_name_says_and_predicts_as_the_float_file(variant: str) -> None:
     """By the file's own operators; int4 is the coarsest."""
     recipe, one = VARIANTS[variant], samples(1)  # ranges are averages: others would be cut
-    made = quantizers.quantize(recipe, dense(), one)
+    made = litert_quantizer.quantize(recipe, dense(), one)
     assert format_claims.lies(recipe.claims, structure.read(read_model(made))) == []
     runtime = Runtime("litert")
     ours, theirs = (Runner(file, runtime).predict(one)[0] for file in (made, dense()))
@@ -94,7 +94,9 @@ def test_each_variant_is_what_its_name_says_and_predicts_as_the_float_file(varia
 @pytest.mark.parametrize("variant", BY_LITERT)
 def test_no_variant_passes_for_another(variant: str) -> None:
     """The claims tell all six apart."""
-    made = structure.read(read_model(quantizers.quantize(VARIANTS[variant], dense(), samples())))
+    made = structure.read(
+        read_model(litert_quantizer.quantize(VARIANTS[variant], dense(), samples()))
+    )
     fitting = [other for other in BY_LITERT if not format_claims.lies(VARIANTS[other].claims, made)]
     assert fitting == [variant]
 
@@ -103,16 +105,16 @@ def test_no_variant_passes_for_another(variant: str) -> None:
 def test_the_same_samples_give_the_same_bytes_and_others_give_others() -> None:
     """What is cached by its inputs is decided by them."""
     recipe = VARIANTS["litert_int8"]
-    made = quantizers.quantize(recipe, dense(), samples())
-    assert quantizers.quantize(recipe, dense(), samples()) == made
-    assert quantizers.quantize(recipe, dense(), samples(scale=9)) != made
+    made = litert_quantizer.quantize(recipe, dense(), samples())
+    assert litert_quantizer.quantize(recipe, dense(), samples()) == made
+    assert litert_quantizer.quantize(recipe, dense(), samples(scale=9)) != made
 
 
 @needs_package
 def test_samples_of_several_inputs_go_to_them_in_the_file_s_order() -> None:
     """Their ranges are those of their own samples."""
     recipe = VARIANTS["litert_int8"]
-    both = quantizers.quantize(recipe, dense(inputs=2), (samples(), samples(scale=100)))
+    both = litert_quantizer.quantize(recipe, dense(inputs=2), (samples(), samples(scale=100)))
     small, large = (tensor.scales[0] for tensor in read_model(both).inputs)
     assert large > 30 * small
 
@@ -135,13 +137,13 @@ def test_samples_of_several_inputs_go_to_them_in_the_file_s_order() -> None:
 def test_samples_that_do_not_fit_are_refused(given: np.ndarray, inputs: int, what: str) -> None:
     """Before anything is calibrated with them; the message says what was expected."""
     with pytest.raises(UsageError, match=what):
-        quantizers.quantize(VARIANTS["litert_int8"], dense(inputs=inputs), given)
+        litert_quantizer.quantize(VARIANTS["litert_int8"], dense(inputs=inputs), given)
 
 
 @needs_package
 def test_what_needs_no_samples_takes_none() -> None:
     """Weights are quantized without a look at any input."""
-    assert quantizers.quantize(VARIANTS["litert_weight_int8"], dense(), samples(0))
+    assert litert_quantizer.quantize(VARIANTS["litert_weight_int8"], dense(), samples(0))
 
 
 @needs_package
@@ -151,7 +153,7 @@ def test_an_unknown_ready_made_scheme_is_refused_with_the_nearest() -> None:
     with pytest.raises(
         UsageError, match="unknown scheme 'static_wi8_a8'; did you mean 'static_wi8_"
     ):
-        quantizers.quantize(recipe, dense(), samples())
+        litert_quantizer.quantize(recipe, dense(), samples())
 
 
 @needs_package
@@ -161,11 +163,11 @@ def test_a_recipe_file_quantizes_what_it_names(tmp_path: Path) -> None:
     path.write_text(json.dumps([entry("dense/.*")]))
     quantizer_variant("mine", recipe=path)
     assert not VARIANTS["mine"].calibrated
-    made = quantizers.quantize(VARIANTS["mine"], dense(), samples(0))
+    made = litert_quantizer.quantize(VARIANTS["mine"], dense(), samples(0))
     (operator,) = structure.read(read_model(made)).operators
     assert (operator.computes, operator.weights) == ("hybrid", "int8")
     with pytest.raises(ModelFileError, match=r"'mine': .* left all of the file in float"):
-        quantizers.quantize(VARIANTS["mine"], dense("other"), samples(0))
+        litert_quantizer.quantize(VARIANTS["mine"], dense("other"), samples(0))
 
 
 @needs_package
@@ -175,7 +177,7 @@ def test_what_the_package_fails_on_is_an_error_that_names_both(tmp_path: Path) -
     path.write_text(json.dumps([{**entry(".*"), "algorithm_key": "no_such_algorithm"}]))
     quantizer_variant("mine", recipe=path)
     with pytest.raises(ModelFileError, match=r"-quantizer \d.* cannot make variant 'mine' of"):
-        quantizers.quantize(VARIANTS["mine"], dense(), samples(0))
+        litert_quantizer.quantize(VARIANTS["mine"], dense(), samples(0))
 
 
 @needs_package
@@ -204,19 +206,19 @@ def test_quantizing_imports_no_tensorflow(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """And its version is empty, so that nothing is cached under that of another."""
-    monkeypatch.setattr(quantizers, "_PACKAGES", {"no-such-package": "no_such_package"})
+    monkeypatch.setattr(litert_quantizer, "_PACKAGES", {"no-such-package": "no_such_package"})
     assert schemes.version() == ""
     with pytest.raises(UsageError, match=r'pip install "tinyml-bench\[quantizer\]"'):
-        quantizers.quantize(VARIANTS["litert_int8"], dense(), samples())
+        litert_quantizer.quantize(VARIANTS["litert_int8"], dense(), samples())
 
 
 def test_the_former_name_of_the_package_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the import differs."""
     modules = {"former.quantizer": SimpleNamespace(), "former.recipe": SimpleNamespace()}
-    monkeypatch.setattr(quantizers, "_PACKAGES", {"no-such": "no_such", "former": "former"})
-    monkeypatch.setattr(quantizers, "find_spec", lambda name: name == "former" or None)
-    monkeypatch.setattr(quantizers.importlib, "import_module", modules.__getitem__)
-    assert quantizers._modules("mine") == tuple(modules.values())
+    monkeypatch.setattr(litert_quantizer, "_PACKAGES", {"no-such": "no_such", "former": "former"})
+    monkeypatch.setattr(litert_quantizer, "find_spec", lambda name: name == "former" or None)
+    monkeypatch.setattr(litert_quantizer.importlib, "import_module", modules.__getitem__)
+    assert litert_quantizer._modules("mine") == tuple(modules.values())
 
 
 def test_a_file_that_is_quantized_already_is_refused() -> None:
@@ -224,13 +226,15 @@ def test_a_file_that_is_quantized_already_is_refused() -> None:
     tensors = list(classifier().tensors)
     tensors[3] = Tensor("dense/weights", (3, 4), INT8, 2, [0.5], [0])
     with pytest.raises(ModelFileError, match="this one is quantized already"):
-        quantizers.quantize(VARIANTS["litert_int8"], build(classifier(tensors=tensors)), samples())
+        litert_quantizer.quantize(
+            VARIANTS["litert_int8"], build(classifier(tensors=tensors)), samples()
+        )
 
 
 def test_a_damaged_float_file_is_refused() -> None:
     """By its own name."""
     with pytest.raises(ModelFileError, match="the float file is"):
-        quantizers.quantize(VARIANTS["litert_int8"], dense()[:300], samples())
+        litert_quantizer.quantize(VARIANTS["litert_int8"], dense()[:300], samples())
 
 
 def test_quantized_activations_need_samples() -> None:
@@ -314,6 +318,6 @@ def test_content_depends_on_the_recipe_and_on_the_package(monkeypatch: pytest.Mo
     content = recipe.content()
     assert content == dataclasses.replace(recipe, does="x", default=True).content()
     assert content != dataclasses.replace(recipe, scheme="static_wi8_ai16").content()
-    monkeypatch.setattr(quantizers, "version", lambda: "litert-quantizer 99")
+    monkeypatch.setattr(litert_quantizer, "version", lambda: "litert-quantizer 99")
     assert recipe.content() != content
     assert json.loads(json.dumps(recipe.content())) == recipe.content()

@@ -11,8 +11,8 @@ from hostile import sparse
 from tflite_models import INT8, WEIGHTS, Tensor, build, classifier
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import read_model
-from tinyml_bench.stored import mapped, stored_values
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.tensor_values import mapped, stored_values
 
 
 def test_values_are_those_that_were_written() -> None:

@@ -10,11 +10,11 @@ from hostile import sparse
 from numpy.typing import NDArray
 from tflite_models import build
 
-from tinyml_bench import stored_patterns
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import TensorFact, read_model
 from tinyml_bench.records.weight_pattern import GROUP, MANY, NOTHING, Pattern
-from tinyml_bench.stored_patterns import pattern_of
+from tinyml_bench.tflite import weight_patterns
+from tinyml_bench.tflite.file import TensorFact, read_model
+from tinyml_bench.tflite.weight_patterns import pattern_of
 
 RNG = np.random.default_rng(6)
 
@@ -154,8 +154,8 @@ def test_large_tensors_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -
     weights = pruned(clustered(64, 300), 0.5)
     weights[:, 3::4] = 0
     whole = found(weights)
-    monkeypatch.setattr(stored_patterns, "_AT_ONCE", 1000)
-    monkeypatch.setattr(stored_patterns, "_AT_FIRST", 100)
+    monkeypatch.setattr(weight_patterns, "_AT_ONCE", 1000)
+    monkeypatch.setattr(weight_patterns, "_AT_FIRST", 100)
     assert found(weights) == whole
     assert whole.zeros_in_four == 1
 

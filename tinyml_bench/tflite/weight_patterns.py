@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import TensorFact
 from tinyml_bench.records.weight_pattern import (
     BLOCKS,
     GROUP,
@@ -20,7 +19,8 @@ from tinyml_bench.records.weight_pattern import (
     TELLING_SPARSITY,
     Pattern,
 )
-from tinyml_bench.stored import stored_values
+from tinyml_bench.tflite.file import TensorFact
+from tinyml_bench.tflite.tensor_values import stored_values
 
 # Weights that are looked at in one go: some MiB, whatever the size of the tensor.
 _AT_ONCE: Final = 1 << 20

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from tinyml_bench import conversion, flatfile
 from tinyml_bench.errors import ModelFileError, UsageError
+from tinyml_bench.tflite import converter, file
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 CALIBRATION = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 1)).astype(np.float32)
@@ -40,7 +40,7 @@ def model():
 def converted(model):
     """Return every built-in variant of the network but the reference, by name."""
     return {
-        name: conversion.convert(VARIANTS[name], model, CALIBRATION)
+        name: converter.convert(VARIANTS[name], model, CALIBRATION)
         for name in VARIANTS
         if not VARIANTS[name].is_reference and VARIANTS[name].default
     }
@@ -51,7 +51,7 @@ def converted(model):
 )
 def test_input_and_output_have_the_recipes_type(converted, name):
     """Only int8 takes and gives integers."""
-    graph = flatfile.read_model(converted[name]).subgraphs[0]
+    graph = file.read_model(converted[name]).subgraphs[0]
     types = {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)}
     assert types == {VARIANTS[name].io_type}
 
@@ -61,7 +61,7 @@ def test_input_and_output_have_the_recipes_type(converted, name):
 )
 def test_the_batch_is_what_a_device_runs(converted, name):
     """One image at a time, fixed in the file."""
-    graph = flatfile.read_model(converted[name]).subgraphs[0]
+    graph = file.read_model(converted[name]).subgraphs[0]
     assert tuple(graph.inputs[0].shape) == (1, 8, 8, 1)
 
 
@@ -74,43 +74,43 @@ def test_quantized_files_are_smaller(converted):
 
 def test_converting_twice_gives_the_same_bytes(model, converted):
     """Calibration included: what is cached by content must depend on nothing else."""
-    again = conversion.convert(VARIANTS["int8"], model, CALIBRATION)
+    again = converter.convert(VARIANTS["int8"], model, CALIBRATION)
     assert again == converted["int8"]
 
 
 def test_calibration_decides_the_ranges(model, converted):
     """Darker calibration images give another file."""
-    dark = conversion.convert(VARIANTS["int8"], model, CALIBRATION / 255)
+    dark = converter.convert(VARIANTS["int8"], model, CALIBRATION / 255)
     assert dark != converted["int8"]
 
 
 def test_a_recipe_without_calibration_images_is_refused(model):
     """The message names the variant and the split."""
     with pytest.raises(UsageError, match="'int8' needs calibration images"):
-        conversion.convert(VARIANTS["int8"], model, CALIBRATION[:0])
+        converter.convert(VARIANTS["int8"], model, CALIBRATION[:0])
 
 
 def test_a_users_converter_must_return_bytes(model):
     """Anything else is named."""
     recipe = Recipe("mine", converter=lambda model, calibration: "text")
     with pytest.raises(ModelFileError, match="'mine' returned str"):
-        conversion.convert(recipe, model, CALIBRATION)
+        converter.convert(recipe, model, CALIBRATION)
 
 
 def test_a_users_converter_gets_model_and_calibration(model):
     """It may pass them on to a built-in recipe."""
     recipe = Recipe(
         "mine",
-        converter=lambda given, images: conversion.convert(VARIANTS["float32"], given, images),
+        converter=lambda given, images: converter.convert(VARIANTS["float32"], given, images),
     )
-    assert conversion.convert(recipe, model, CALIBRATION)[4:8] == b"TFL3"
+    assert converter.convert(recipe, model, CALIBRATION)[4:8] == b"TFL3"
 
 
 def test_saved_keras_sizes_do_not_depend_on_the_clock(model, tmp_path, monkeypatch):
     """The file holds dates; its compressed size is that of the content."""
     from tf_keras.src.saving import saving_lib
 
-    sizes = {conversion.saved_keras_sizes(model)}
+    sizes = {converter.saved_keras_sizes(model)}
     for second in ("01", "37"):
 
         class Clock(saving_lib.datetime.datetime):
@@ -120,13 +120,13 @@ def test_saved_keras_sizes_do_not_depend_on_the_clock(model, tmp_path, monkeypat
 
         with monkeypatch.context() as patch:
             patch.setattr(saving_lib.datetime, "datetime", Clock)
-            sizes.add(conversion.saved_keras_sizes(model))
+            sizes.add(converter.saved_keras_sizes(model))
     assert len(sizes) == 1
 
 
 def test_optimizer_slots_make_the_keras_file_larger(model):
     """Adam keeps two more numbers for each weight."""
-    size, compressed, with_optimizer = conversion.saved_keras_sizes(model)
+    size, compressed, with_optimizer = converter.saved_keras_sizes(model)
     weights = 4 * model.count_params()
     assert compressed < size
     assert with_optimizer - size > 1.9 * weights
@@ -134,7 +134,7 @@ def test_optimizer_slots_make_the_keras_file_larger(model):
 
 def test_saving_leaves_the_model_as_it_was(model):
     """No optimizer is attached to the model that is converted afterwards."""
-    conversion.saved_keras_sizes(model)
+    converter.saved_keras_sizes(model)
     assert getattr(model, "optimizer", None) is None
 
 
@@ -151,7 +151,7 @@ def test_the_timeless_copy_is_still_a_keras_file(model, tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     copy = tmp_path / "copy.keras"
-    copy.write_bytes(conversion._timeless(path))
+    copy.write_bytes(converter._timeless(path))
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy) as new:
         assert {i.filename: i.file_size for i in old.infolist()} == {
             i.filename: i.file_size for i in new.infolist()

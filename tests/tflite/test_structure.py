@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tflite_models import DEQUANTIZE, INT8, Model, Operator, Tensor, build, classifier
 
-from tinyml_bench import structure
-from tinyml_bench.flatfile import ModelFile, OperatorFact, Subgraph, TensorFact, read_model
 from tinyml_bench.records.structure import Structure
+from tinyml_bench.tflite import structure
+from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph, TensorFact, read_model
 
 
 def tensor(name: str, dtype: str, *shape: int, stored: bool = False, scales: int = 0) -> TensorFact:

@@ -27,7 +27,7 @@ from tflite_models import (
 )
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import read_model
+from tinyml_bench.tflite.file import read_model
 
 
 def test_ends_are_told_in_order() -> None:

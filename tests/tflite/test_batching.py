@@ -14,8 +14,8 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench.batching import batches_are_exact, good_batch, useful_batch
-from tinyml_bench.flatfile import ModelFile, read_model
+from tinyml_bench.tflite.batching import batches_are_exact, good_batch, useful_batch
+from tinyml_bench.tflite.file import ModelFile, read_model
 
 QUANTIZE, SOFTMAX = 114, 25
 

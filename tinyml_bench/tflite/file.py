@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.sparse_encoding import SparseEncoding, read_encoding
+from tinyml_bench.tflite.sparse_encoding import SparseEncoding, read_encoding
 
 IDENTIFIER: Final = b"TFL3"
 

@@ -26,9 +26,9 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import runtimes
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.tflite import Runner, Runtime, TensorSpec, Timing
+from tinyml_bench.tflite import runtime
+from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec, Timing
 
 FORMATS = ["float32", "float16", "dynamic", "int16x8", "int8", "uint8", "int8_float"]
 
@@ -84,10 +84,10 @@ class TestRuntime:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before anything is imported; TensorFlow says so itself where it is needed."""
-        monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
-        runtimes.require_runtime(Runtime("tf"))
+        monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+        runtime.require_runtime(Runtime("tf"))
         with pytest.raises(UsageError, match=r"'litert' needs .*pip install ai-edge-litert$"):
-            runtimes.require_runtime(Runtime("litert"))
+            runtime.require_runtime(Runtime("litert"))
 
 
 class TestTensorSpec:
@@ -286,7 +286,7 @@ class TestRunner:
         path = tmp_path / "model.tflite"
         path.write_bytes(build(classifier()))
         code = (
-            "import sys, numpy as np; from tinyml_bench.tflite import Runner\n"
+            "import sys, numpy as np; from tinyml_bench.tflite.interpreter import Runner\n"
             "runner = Runner.from_file(sys.argv[1])\n"
             "runner.single(np.zeros((2, 2, 1), np.uint8))()\n"
             "print(runner.predict(np.zeros((9, 2, 2, 1), np.uint8))[0].shape)"
@@ -331,7 +331,7 @@ class TestErrors:
         self, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
     ) -> None:
         """What is no model is refused before an interpreter is made."""
-        monkeypatch.setattr("tinyml_bench.tflite.load_interpreter", None)
+        monkeypatch.setattr("tinyml_bench.tflite.interpreter.load_interpreter", None)
         with pytest.raises(ModelFileError, match=message):
             Runner.from_bytes(content)
 

@@ -22,13 +22,14 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import footprint, inspection, structure
+from tinyml_bench import inspection
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.flatfile import read_model
 from tinyml_bench.judging import format_claims
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
-from tinyml_bench.tflite import Runner, Runtime
+from tinyml_bench.tflite import activation_memory, structure
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 FILES = 2400
 TRACED = 200  # they take ten times as long
@@ -44,7 +45,7 @@ def read_all(content: bytes) -> None:
     for one in (made_of, structure.read(model, content), structure.read(model, content, ())):
         assert Structure.from_json(one.to_json()) == one
     structure.unsupported_operators(model)
-    footprint.peak(model)
+    activation_memory.peak(model)
     inspection.describe(model)
     inspection.as_dict(model)
     for claim in format_claims.CLAIMS:
@@ -108,7 +109,7 @@ def test_thousands_of_inputs_that_one_operator_takes_are_looked_up_once() -> Non
             outputs=everything[::-1],
         )
     )
-    assert footprint.activation_bytes(read_model(content)) == 4 * many
+    assert activation_memory.activation_bytes(read_model(content)) == 4 * many
 
 
 def test_a_name_as_long_as_the_file_is_considered_in_part() -> None:

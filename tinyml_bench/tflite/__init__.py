@@ -1,0 +1,1 @@
+"""Making, reading and running ``.tflite`` files."""
