@@ -124,9 +124,9 @@ def test_what_was_compressed_and_converted_as_it_should_be_passes(variant: str) 
 
 def test_stripping_forgotten() -> None:
     """The layer with the most work that has a wrapper's name in it is named."""
-    from tinyml_bench import wrapping
+    from tinyml_bench.training import pruning_clustering
 
-    wrapped = wrapping.wrap_pruning(network(), Compression.parse("pruned80"))
+    wrapped = pruning_clustering.wrap_pruning(network(), Compression.parse("pruned80"))
     (line, *_) = failures("pruned80_float32", converted("pruned80_float32", wrapped))
     assert "tiny-cnn-pruned80_float32 structure: " in line
     assert "CONV_2D (small/only_relu/Relu) still has the wrapper of its training" in line
@@ -149,7 +149,7 @@ def test_the_mask_dropped_before_conversion(against: bool) -> None:
 
 def test_clusters_lost_in_training_for_int8() -> None:
     """Nobody said that they are to be kept."""
-    from tinyml_bench import qat
+    from tinyml_bench.training import qat
 
     start = network(clustered())
     model = trained(qat.wrap(start))
@@ -164,7 +164,7 @@ def test_clusters_lost_in_training_for_int8() -> None:
 
 def test_ranges_frozen_where_training_begins() -> None:
     """Of the network that was wrapped, and never run in training."""
-    from tinyml_bench import qat
+    from tinyml_bench.training import qat
 
     start = network(normal())
     bare = qat.strip(qat.wrap(start), start)

@@ -9,12 +9,12 @@ import tflite
 from tflite_models import build, classifier
 
 from tinyml_bench import layers
-from tinyml_bench.checkpoints import load_model
 from tinyml_bench.layers.matching import matched
 from tinyml_bench.layers.weights import weight_fault
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import converter
 from tinyml_bench.tflite.file import OperatorFact, Subgraph, TensorFact
+from tinyml_bench.training.checkpoints import load_model
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import Workload

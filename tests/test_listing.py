@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinyml_bench.listing import untrained
+from tinyml_bench.training.compressed_checkpoints import untrained
 from tinyml_bench.workloads.workload import Workload
 
 

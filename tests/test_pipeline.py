@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 from making import make_measurement
 
-from tinyml_bench import compressed, report, training
-from tinyml_bench.cards import ModelCard, card_path
+from tinyml_bench import report
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.structure import Structure
@@ -30,6 +29,8 @@ from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import converter, structure
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.training import compressed_checkpoints, train
+from tinyml_bench.training.model_card import ModelCard, card_path
 from tinyml_bench.workloads.datasets import Split, dataset
 from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.variants.compression import Compression
@@ -112,9 +113,9 @@ def train_all(folder: str, *names: str) -> None:
     """Train the float network, and from it what is named, as the command does."""
     dataset("corners", class_names=tuple("abcd"))(load)
     made = workload(Path(folder))
-    training.run(made)
+    train.run(made)
     for name in names:
-        training.run(made, None, Compression.parse(name))
+        train.run(made, None, Compression.parse(name))
 
 
 def start(folder: Path, names: tuple[str, ...]) -> subprocess.Popen[str]:
@@ -154,7 +155,7 @@ def converted(trained: Trained) -> dict[str, Converted]:
     pictures, test = load("validation").images.astype(np.float32), load("test")
     for name in FILES:
         recipe = VARIANTS[name]
-        model = compressed.load_model(made, Compression.parse(recipe.compression))
+        model = compressed_checkpoints.load_model(made, Compression.parse(recipe.compression))
         content = converter.convert(recipe, model, pictures)
         scores, _ = Runner.from_bytes(content).predict(test.images)
         right = float(np.mean(scores.argmax(axis=-1) == test.labels))
@@ -165,7 +166,9 @@ def converted(trained: Trained) -> dict[str, Converted]:
 def card(folder: Path, name: str = "") -> ModelCard:
     """Return the card of a compressed network, or of the float one."""
     made = workload(folder)
-    path = compressed.path_of(made, Compression.parse(name)) if name else made.checkpoint
+    path = (
+        compressed_checkpoints.path_of(made, Compression.parse(name)) if name else made.checkpoint
+    )
     assert path is not None
     return ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
 

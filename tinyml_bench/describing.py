@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import checkpoints
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.metrics.registry import class_labels
 from tinyml_bench.tflite import converter, structure
 from tinyml_bench.tflite.file import ModelFile, read_content, read_model
+from tinyml_bench.training import checkpoints
 from tinyml_bench.workloads.datasets.split import Split
 from tinyml_bench.workloads.models import loading
 from tinyml_bench.workloads.models.graph import Input, arranged, graph_of

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml_bench import compressed
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.report import availability, rows_of_text
 from tinyml_bench.storage import baselines
-from tinyml_bench.workloads.cases import cases_of, recipe, without
+from tinyml_bench.training.compressed_checkpoints import untrained
+from tinyml_bench.workloads.cases import cases_of, without
 from tinyml_bench.workloads.datasets import DATASETS, Dataset, Source
 from tinyml_bench.workloads.datasets.source import DATA_VARIABLE
 from tinyml_bench.workloads.models import imagenet
-from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
@@ -74,14 +73,6 @@ def _hints(workload: Workload) -> list[str]:
         hints.append(f"{workload} has no checkpoint: tinyml-bench train {workload}")
     hints += [f"{workload}: {reason}" for reason in untrained(workload)]
     return [*hints, *_weights(workload), *without(str(workload))]
-
-
-def untrained(workload: Workload) -> list[str]:
-    """Return a line for each compression of a workload's variants that was not trained yet."""
-    recipes = (recipe(workload, case.variant) for case in cases_of(workload))
-    kinds = dict.fromkeys(one.compression for one in recipes if one.compression)
-    reasons = (compressed.missing(workload, Compression.parse(kind)) for kind in kinds)
-    return [reason for reason in reasons if reason]
 
 
 def _dataset(workload: Workload) -> str:

@@ -24,7 +24,6 @@ from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.findings import JUDGED
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.listing import untrained
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -32,6 +31,7 @@ from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite import Suite
 from tinyml_bench.system.progress import Progress
+from tinyml_bench.training.compressed_checkpoints import untrained
 from tinyml_bench.updating import Found, Outcome, still_failing, update_all
 from tinyml_bench.usage import Use
 from tinyml_bench.workloads.cases import has_file, without

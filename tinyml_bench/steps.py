@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import compressed, describing, stretches, tasks
+from tinyml_bench import describing, stretches, tasks
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
 from tinyml_bench.evaluations import Evaluation
 from tinyml_bench.metrics.early_stopping import EarlyStop
@@ -34,6 +34,7 @@ from tinyml_bench.tasks import Description, Images, Wanted
 from tinyml_bench.tflite.converter import gzip_size
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.training import compressed_checkpoints
 from tinyml_bench.workloads import cases
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.datasets.user_dataset import Provided
@@ -197,7 +198,11 @@ class Steps:
         if case.variant in self.workload(case).files:
             return ""
         kind = cases.recipe_of(case).compression
-        return compressed.sha256(self.workload(case), Compression.parse(kind)) if kind else ""
+        return (
+            compressed_checkpoints.sha256(self.workload(case), Compression.parse(kind))
+            if kind
+            else ""
+        )
 
     def model_file(self, case: CaseId) -> ModelFile:
         """Return the ``.tflite`` file of a case that has one, made once."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tinyml_bench import against, checks, goals, rulebook
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging import instructions_gate, judge, overlay_gate
+from tinyml_bench.judging.judge import Reference
 from tinyml_bench.judging.overlay_gate import Expected
 from tinyml_bench.judging.policy import rules
 from tinyml_bench.judging.policy.boards import find
@@ -276,12 +277,12 @@ class Suite:
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
 
-    def _reference(self, case: CaseId) -> judge.Reference:
+    def _reference(self, case: CaseId) -> Reference:
         reference = reference_of(case)
         measured = None
         with contextlib.suppress(TinymlError):
             measured = self.workbench.measure(reference)
-        return judge.Reference(self.baseline(reference), measured)
+        return Reference(self.baseline(reference), measured)
 
     def _policy(self) -> Policy:
         """Return the project's policy, its level shared among all paired tests."""

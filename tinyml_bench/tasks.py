@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import checkpoints, compressed, describing, layers
+from tinyml_bench import describing, layers
 from tinyml_bench.describing import Description
 from tinyml_bench.memory import peak_memory
 from tinyml_bench.metrics.registry import Quality, class_scores
 from tinyml_bench.tflite import converter, litert_quantizer
 from tinyml_bench.tflite.interpreter import Runner, Runtime, load_runtime
+from tinyml_bench.training import checkpoints, compressed_checkpoints
 from tinyml_bench.workloads.datasets import Dataset, Split, calibration
 from tinyml_bench.workloads.models.graph import Graph, Input, arranged, graph_of
 from tinyml_bench.workloads.variants.compression import Compression
@@ -291,7 +292,7 @@ def _network(workload: Workload, recipe: Recipe) -> Any:
         return _model(workload)
     kind = Compression.parse(recipe.compression)
     # Not remembered: a compression has few formats, and its network may be large.
-    return compressed.load_model(workload, kind)
+    return compressed_checkpoints.load_model(workload, kind)
 
 
 def _model(workload: Workload) -> Any:

@@ -96,7 +96,7 @@ def extra_info(measurement: Measurement) -> dict[str, Any]:
 def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Invoke:
     import tensorflow as tf
 
-    from tinyml_bench import checkpoints
+    from tinyml_bench.training import checkpoints
     from tinyml_bench.workloads.models.graph import graph_of
 
     graph = graph_of(checkpoints.load_model(workbench.workload(case)))

@@ -98,7 +98,7 @@ def train() -> float:
     """Train the network, store it, and return its accuracy on the test split."""
     import tf_keras
 
-    from tinyml_bench import checkpoints
+    from tinyml_bench.training import checkpoints
 
     tf_keras.utils.set_random_seed(1)
     model, images, test = paint_net(), paint("train"), paint("test")
@@ -112,9 +112,9 @@ def train() -> float:
 
 def compress(name: str) -> float:
     """Compress the network, store it, and return its accuracy on the test split."""
-    from tinyml_bench import training
-    from tinyml_bench.cards import card_path
-    from tinyml_bench.compressed import path_of
+    from tinyml_bench.training import train as training
+    from tinyml_bench.training.compressed_checkpoints import path_of
+    from tinyml_bench.training.model_card import card_path
     from tinyml_bench.workloads.variants.compression import Compression
     from tinyml_bench.workloads.workload import WORKLOADS
 

@@ -80,7 +80,7 @@ def converted() -> Callable[..., Structure]:
 
 @functools.cache
 def _network() -> Any:
-    from tinyml_bench import checkpoints
+    from tinyml_bench.training import checkpoints
     from tinyml_bench.workloads import models
 
     network = models.make_custom(input_shape=(28, 28, 1), classes=10)

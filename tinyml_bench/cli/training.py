@@ -47,13 +47,13 @@ def _add_data(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> str:
-    from tinyml_bench import training
+    from tinyml_bench.training import train
     from tinyml_bench.workloads.variants.families import compression_of
     from tinyml_bench.workloads.workload import WORKLOADS
 
     project()
     compression = None if options.variant is None else compression_of(options.variant)
-    return training.run(WORKLOADS[options.workload], options.output, compression)
+    return train.run(WORKLOADS[options.workload], options.output, compression)
 
 
 def _data_list(_: argparse.Namespace) -> str:

@@ -229,7 +229,8 @@ def _network(workload: Any, image: Any) -> Callable[[], Callable[[], object]]:
     import numpy as np
     import tensorflow as tf
 
-    from tinyml_bench import checkpoints, tasks
+    from tinyml_bench import tasks
+    from tinyml_bench.training import checkpoints
 
     model = checkpoints.load_model(workload)
     tensor = tf.constant(image[np.newaxis].astype(np.float32))

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from tinyml_bench import checkpoints, compressed, wrapping
 from tinyml_bench.tflite.converter import convert
+from tinyml_bench.training import checkpoints, compressed_checkpoints, pruning_clustering
 from tinyml_bench.workloads.models.variables import variables_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.families import compression_of
@@ -36,7 +36,7 @@ def wrapped(stage: Stage) -> list[Answer]:
 
 
 def _wrapped(model: Any, calibration: Any) -> bytes:
-    model = wrapping.wrap_pruning(model, compression_of(PRUNED))
+    model = pruning_clustering.wrap_pruning(model, compression_of(PRUNED))
     return convert(VARIANTS[PRUNED], model, calibration)
 
 
@@ -124,7 +124,7 @@ def another(stage: Stage) -> list[Answer]:
 def outdated(stage: Stage) -> list[Answer]:
     """The float network was trained anew, and its pruned80 is still of the weights before."""
     moved = _moved(stage, "trained_anew", "pruned80")
-    path = compressed.own_checkpoint(moved, compression_of(PRUNED))
+    path = compressed_checkpoints.own_checkpoint(moved, compression_of(PRUNED))
     weights = {name: 1.01 * value for name, value in checkpoints.read(path).items()}
     checkpoints.write(path, checkpoints.encode(weights))
     return _refused(stage, moved)
@@ -133,11 +133,11 @@ def outdated(stage: Stage) -> list[Answer]:
 def _moved(stage: Stage, model: str, found: str) -> Workload:
     """Register a copy with files of its own: the float network, and `found` as its pruned80."""
     kind, folder = compression_of(PRUNED), stage.scratch()
-    own = compressed.own_checkpoint(stage.workload, kind)
+    own = compressed_checkpoints.own_checkpoint(stage.workload, kind)
     moved = replace(stage.workload, model=model, checkpoint=folder / own.name)
     shutil.copy(own, folder)
-    there = compressed.path_of(stage.workload, Compression.parse(found))
-    shutil.copy(there, compressed.path_of(moved, kind))
+    there = compressed_checkpoints.path_of(stage.workload, Compression.parse(found))
+    shutil.copy(there, compressed_checkpoints.path_of(moved, kind))
     WORKLOADS.add(str(moved), moved, replace=True)  # planted again, it is registered already
     return moved
 

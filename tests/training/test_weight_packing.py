@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.packing import STORAGES, pack, unpack
+from tinyml_bench.training.weight_packing import STORAGES, pack, unpack
 
 
 @pytest.fixture

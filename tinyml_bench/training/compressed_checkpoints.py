@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import checkpoints, packing, qat, wrapping
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
+from tinyml_bench.training import checkpoints, pruning_clustering, qat, weight_packing
+from tinyml_bench.workloads.cases import cases_of, recipe
 from tinyml_bench.workloads.models.variables import Weights, weights_of
 from tinyml_bench.workloads.variants.compression import PRUNED, QAT, Compression
 from tinyml_bench.workloads.workload import Workload
@@ -132,7 +133,7 @@ def store(workload: Workload, kind: Compression, model: Any) -> Weights:
     weights = weights_of(model)
     exact = {n: one for n, one in weights.items() if kind.quantized and n.endswith(_DEPTHWISE)}
     others = {name: one for name, one in weights.items() if name not in exact}
-    packed = packing.pack(others, storage) | _rounded(workload, kind, model)
+    packed = weight_packing.pack(others, storage) | _rounded(workload, kind, model)
     return {f"{_TAG}{kind}": digest, **exact, **packed}
 
 
@@ -141,15 +142,17 @@ def _rounded(workload: Workload, kind: Compression, model: Any) -> Weights:
     levels = 0 if kind.quantized or not kind.prunes else workload.fine_tuning(kind, PRUNED).levels
     if not levels:
         return {}
-    ends = tuple(f"{name}/kernel" for name in wrapping.kernels(model))
+    ends = tuple(f"{name}/kernel" for name in pruning_clustering.kernels(model))
     pruned = {name: value for name, value in weights_of(model).items() if name.endswith(ends)}
-    return packing.pack({n: one for n, one in pruned.items() if one.ndim == 4}, "int8", levels)
+    return weight_packing.pack(
+        {n: one for n, one in pruned.items() if one.ndim == 4}, "int8", levels
+    )
 
 
 def restore(model: Any, stored: Weights, source: Path) -> None:
     """Give `model` the weights that :func:`store` returned."""
     own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
-    checkpoints.assign(model, packing.unpack(own), source)
+    checkpoints.assign(model, weight_packing.unpack(own), source)
 
 
 def _present(workload: Workload, kind: Compression) -> Path:
@@ -178,3 +181,11 @@ def _check(workload: Workload, kind: Compression, stored: Weights, path: Path) -
             f"{path} was made from a float checkpoint of sha256 {digest:.12}..., and "
             f"{workload.checkpoint} has {expected:.12}...; make it again: {again}"
         )
+
+
+def untrained(workload: Workload) -> list[str]:
+    """Return a line for each compression of a workload's variants that was not trained yet."""
+    recipes = (recipe(workload, case.variant) for case in cases_of(workload))
+    kinds = dict.fromkeys(one.compression for one in recipes if one.compression)
+    reasons = (missing(workload, Compression.parse(kind)) for kind in kinds)
+    return [reason for reason in reasons if reason]

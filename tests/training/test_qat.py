@@ -2,58 +2,57 @@
 
 from __future__ import annotations
 
+import compressible
 import numpy as np
 import pytest
-import test_wrapping as given
 
-from tinyml_bench import qat
 from tinyml_bench.errors import UsageError
 from tinyml_bench.tflite import converter
+from tinyml_bench.training import qat
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
-pytestmark = given.pytestmark
-network = given.network
+pytestmark = compressible.needs_libraries
 
 
 def quantized(network, name="qat"):
     """Return the network trained quantization-aware in few steps, stripped."""
     wrapped = qat.wrap(network, Compression.parse(name))
-    return qat.strip(given.train(wrapped), network)
+    return qat.strip(compressible.train(wrapped), network)
 
 
 def test_pruning_survives_training_for_int8_beside_kernels_without_zeros(network):
     """The zeros are the same ones: the library's own scheme forgets them after the first kernel."""
-    before = given.pruned(network)
-    zeros = {name: kernel == 0 for name, kernel in given.kernels(before).items()}
+    before = compressible.pruned(network)
+    zeros = {name: kernel == 0 for name, kernel in compressible.kernels(before).items()}
     found = quantized(before, "pqat")
-    for name, kernel in given.kernels(found, "quant_").items():
+    for name, kernel in compressible.kernels(found, "quant_").items():
         assert np.all(kernel[zeros[name]] == 0)
 
 
 def test_clusters_survive_training_for_int8_as_those_of_the_whole_kernel(network):
     """The library's own scheme gives each channel its own, and the file the more of them."""
-    found = quantized(given.clustered(network), "cqat")
-    for kernel in given.kernels(found, "quant_").values():
+    found = quantized(compressible.clustered(network), "cqat")
+    for kernel in compressible.kernels(found, "quant_").values():
         assert len(np.unique(kernel)) <= 16
 
 
 def test_zeros_and_clusters_survive_training_for_int8_together(network):
     """Both, in every kernel."""
-    before = given.clustered(given.pruned(network), "pcqat")
+    before = compressible.clustered(compressible.pruned(network), "pcqat")
     found = quantized(before, "pcqat")
-    for name, kernel in given.kernels(found, "quant_").items():
-        assert np.mean(kernel == 0) >= np.mean(given.kernels(before)[name] == 0)
+    for name, kernel in compressible.kernels(found, "quant_").items():
+        assert np.mean(kernel == 0) >= np.mean(compressible.kernels(before)[name] == 0)
         assert len(np.unique(kernel)) <= 16
 
 
 def test_training_for_int8_without_keeping_loses_zeros_and_clusters(network):
     """So that the gates of structure can be shown a fault."""
-    before = given.clustered(given.pruned(network), "pcqat")
-    had = {name: np.mean(kernel == 0) for name, kernel in given.kernels(before).items()}
+    before = compressible.clustered(compressible.pruned(network), "pcqat")
+    had = {name: np.mean(kernel == 0) for name, kernel in compressible.kernels(before).items()}
     lost = quantized(before, "qat")
-    for name, kernel in given.kernels(lost, "quant_").items():
+    for name, kernel in compressible.kernels(lost, "quant_").items():
         assert np.mean(kernel == 0) < had[name] - 0.005
         assert len(np.unique(kernel)) > 16
 
@@ -72,14 +71,14 @@ def test_ranges_can_begin_with_those_of_a_batch(network):
 
     wrapped = qat.wrap(network)
     before = weights_of(wrapped)
-    qat.calibrate_ranges(wrapped, given.IMAGES)
+    qat.calibrate_ranges(wrapped, compressible.IMAGES)
     found = weights_of(wrapped)
     inner = tf_keras.Model(network.input, network.get_layer("stage2_relu").output)
-    largest = inner(given.IMAGES, training=True).numpy().max()
+    largest = inner(compressible.IMAGES, training=True).numpy().max()
     assert found["quant_stage2_relu/output_max"] == pytest.approx(largest, rel=0.02)
     changed = {name for name, value in found.items() if not np.array_equal(value, before[name])}
     assert changed >= {f"quant_stage{number}_relu/output_max" for number in (1, 2, 3)}
-    assert found["quantize_layer/quantize_layer_max"] == given.IMAGES.max()
+    assert found["quantize_layer/quantize_layer_max"] == compressible.IMAGES.max()
     assert all(name.endswith(("_min", "_max")) and "kernel" not in name for name in changed)
 
 
@@ -98,7 +97,7 @@ def test_what_was_trained_for_int8_converts_to_int8_alone(network):
     from tinyml_bench.tflite.file import read_model
 
     recipe = VARIANTS["qat_int8"]
-    content = converter.convert(recipe, quantized(network), given.IMAGES[:0])
+    content = converter.convert(recipe, quantized(network), compressible.IMAGES[:0])
     assert not recipe.calibrated
     assert format_claims.lies("int8", structure.read(read_model(content, "net"))) == []
 
@@ -106,6 +105,6 @@ def test_what_was_trained_for_int8_converts_to_int8_alone(network):
 def test_a_layer_that_cannot_be_quantized_is_named_with_the_way_out():
     """And the way out is one."""
     with pytest.raises(UsageError, match=r"layer 'odd_one' \(LayerNormalization\).*skipped=\('odd"):
-        qat.wrap(given.make_odd("norm"))
-    wrapped = qat.wrap(given.make_odd("norm"), None, ["odd_one"])
+        qat.wrap(compressible.make_odd("norm"))
+    wrapped = qat.wrap(compressible.make_odd("norm"), None, ["odd_one"])
     assert {layer.name for layer in wrapped.layers} >= {"odd_one", "quant_second"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tinyml_bench import epochs
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.training import fitting
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.workload import Training
@@ -30,7 +30,7 @@ def fit(model, output=None, terminal=False, **recipe):
     """Train on 16 images, and return what was best."""
     console = Console(file=output or io.StringIO(), force_terminal=terminal, width=100)
     training = Training(**{"epochs": 4, "batch_size": 8} | recipe)
-    return epochs.fit(
+    return fitting.fit(
         model, training, make_split("train", 16), make_split("validation", 6), console
     )
 
@@ -47,7 +47,7 @@ def test_accuracy_is_the_share_of_right_labels():
             right[0] = ~right[0]
             return np.stack([~right, right], axis=1)
 
-    assert epochs.accuracy(Oracle(), make_split("test", 1001)) == (1001 - 3) / 1001
+    assert fitting.accuracy(Oracle(), make_split("test", 1001)) == (1001 - 3) / 1001
 
 
 def test_the_weights_of_the_best_epoch_are_kept(model, monkeypatch):
@@ -59,7 +59,7 @@ def test_the_weights_of_the_best_epoch_are_kept(model, monkeypatch):
         seen.append(model.get_weights())
         return next(scores)
 
-    monkeypatch.setattr(epochs, "accuracy", scored)
+    monkeypatch.setattr(fitting, "accuracy", scored)
     best = fit(model)
     assert (best.epoch, best.accuracy) == (3, 0.8)
     assert all(map(np.array_equal, model.get_weights(), seen[2]))
@@ -104,9 +104,9 @@ def test_one_epoch_of_one_batch_can_be_trained(model):
 def test_a_class_weighs_by_how_rare_it_is():
     """At 1 all classes weigh alike together, at 0 there are no weights; the mean is 1."""
     labels = np.array([0] * 6 + [1] * 2)
-    assert epochs.class_weights(labels, 2, 0) is None
-    assert epochs.class_weights(labels, 2, 1) == pytest.approx({0: 8 / 12, 1: 8 / 4})
-    half = epochs.class_weights(labels, 2, 0.5)
+    assert fitting.class_weights(labels, 2, 0) is None
+    assert fitting.class_weights(labels, 2, 1) == pytest.approx({0: 8 / 12, 1: 8 / 4})
+    half = fitting.class_weights(labels, 2, 0.5)
     assert half[1] / half[0] == pytest.approx(3**0.5)
     assert 6 * half[0] + 2 * half[1] == pytest.approx(8)
 
@@ -122,9 +122,9 @@ def test_weighted_accuracy_counts_classes():
             return np.tile([1.0, 0.0], (len(images), 1))
 
     split = make_split("validation", 5)
-    weights = epochs.class_weights(split.labels, 2, 1)
-    assert epochs.accuracy(Constant(), split) == pytest.approx(3 / 5)
-    assert epochs.accuracy(Constant(), split, weights) == pytest.approx(1 / 2)
+    weights = fitting.class_weights(split.labels, 2, 1)
+    assert fitting.accuracy(Constant(), split) == pytest.approx(3 / 5)
+    assert fitting.accuracy(Constant(), split, weights) == pytest.approx(1 / 2)
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
@@ -136,22 +136,22 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypa
     def trained(model, state):
         console = Console(file=io.StringIO())
         parts = make_split("train", 16), make_split("validation", 6)
-        return epochs.fit(model, Training(epochs=4, batch_size=4), *parts, console, state=state)
+        return fitting.fit(model, Training(epochs=4, batch_size=4), *parts, console, state=state)
 
     whole, halves = fresh(), fresh()
     halves.set_weights(whole.get_weights())
     expected = trained(whole, None)
-    state, show = tmp_path / "net.npz", epochs._Display.after_epoch
+    state, show = tmp_path / "net.npz", fitting._Display.after_epoch
 
     def interrupted(display, epoch, *rest):
         show(display, epoch, *rest)
         if epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(epochs._Display, "after_epoch", interrupted)
+    monkeypatch.setattr(fitting._Display, "after_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(halves, state)
-    monkeypatch.setattr(epochs._Display, "after_epoch", show)
+    monkeypatch.setattr(fitting._Display, "after_epoch", show)
     again = fresh()
     found = trained(again, state)
     assert (found.epoch, found.accuracy) == (expected.epoch, expected.accuracy)

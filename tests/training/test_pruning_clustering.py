@@ -2,96 +2,29 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
-
-from tinyml_bench import qat, wrapping
-from tinyml_bench.errors import UsageError
-from tinyml_bench.workloads.models import Stage, make_custom
-from tinyml_bench.workloads.models.variables import variables_of, weights_of
-from tinyml_bench.workloads.variants.compression import Compression
-
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
-    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+from compressible import (
+    DEPTHWISE_KERNEL,
+    IMAGES,
+    LARGE,
+    clustered,
+    depthwise,
+    kernels,
+    make_odd,
+    needs_libraries,
+    pruned,
+    train,
+    variable,
 )
 
-STAGES = (Stage(8, pool=2), Stage(16), Stage(16))
-LARGE = {"stage2_conv", "stage3_conv"}
-IMAGES = np.random.default_rng(3).integers(0, 255, (32, 8, 8, 1)).astype(np.float32)
-LABELS = np.eye(2, dtype=np.float32)[np.arange(32) % 2]
+from tinyml_bench.errors import UsageError
+from tinyml_bench.training import pruning_clustering, qat
+from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.workloads.models.variables import weights_of
+from tinyml_bench.workloads.variants.compression import Compression
 
-
-@pytest.fixture
-def network():
-    """Return a network with two kernels large enough to be compressed, all weights seeded."""
-    return seeded(make_custom((8, 8, 1), 2, stages=STAGES, dropout=0.0))
-
-
-def seeded(model):
-    """Give a network weights that depend on nothing else."""
-    import tf_keras
-
-    tf_keras.utils.set_random_seed(5)  # of the order of images, too
-    generator = np.random.default_rng(5)
-    for name, value in weights_of(model).items():
-        drawn = generator.normal(0, 0.1, value.shape)
-        usual = 1.0 if name.endswith(("gamma", "variance")) else 0.0
-        variable(model, name).assign(usual + drawn)
-    return model
-
-
-def variable(model, name):
-    """Return a variable by its key."""
-    return dict(variables_of(model))[name]
-
-
-DEPTHWISE_KERNEL = "dw/depthwise_kernel"
-
-
-def depthwise(*, scale=True):
-    """Return a network with a depthwise convolution that a normalisation follows."""
-    from tf_keras import Sequential, layers
-
-    return seeded(
-        Sequential(
-            [
-                layers.Input((8, 8, 1)),
-                layers.Rescaling(1 / 255),
-                layers.Conv2D(4, 1, name="conv"),
-                layers.DepthwiseConv2D(3, name="dw"),
-                layers.BatchNormalization(scale=scale, name="norm"),
-            ]
-        )
-    )
-
-
-def train(model, callbacks=(), epochs=2):
-    """Train for a few steps."""
-    model.compile("adam", "categorical_crossentropy")
-    model.fit(IMAGES, LABELS, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks))
-    return model
-
-
-def kernels(model, prefix=""):
-    """Return the kernels that a compression is of, as they are now."""
-    found = weights_of(model)
-    return {name: found[f"{prefix}{name}/kernel"] for name in LARGE}
-
-
-def pruned(network, name="pruned80"):
-    """Return the network pruned in few steps."""
-    wrapped = wrapping.wrap_pruning(network, Compression.parse(name), 4)
-    return wrapping.strip_pruning(train(wrapped, wrapping.pruning_callbacks()))
-
-
-def clustered(network, name="clustered16"):
-    """Return the network clustered in few steps."""
-    return wrapping.strip_clustering(
-        train(wrapping.wrap_clustering(network, Compression.parse(name)))
-    )
+pytestmark = needs_libraries
 
 
 @pytest.mark.parametrize("name", ["pruned80", "clustered16", "qat"])
@@ -101,13 +34,13 @@ def test_normalisations_can_be_kept_in_training(network, name, kept):
     kind = Compression.parse(name)
     before = {key: value for key, value in weights_of(network).items() if "/moving_" in key}
     wrap, callbacks = {
-        "pruned80": (wrapping.wrap_pruning, wrapping.pruning_callbacks()),
-        "clustered16": (wrapping.wrap_clustering, ()),
+        "pruned80": (pruning_clustering.wrap_pruning, pruning_clustering.pruning_callbacks()),
+        "clustered16": (pruning_clustering.wrap_clustering, ()),
         "qat": (qat.wrap, ()),
     }[name]
     wrapped = wrap(network, kind)
     if kept:
-        wrapping.freeze_norms(wrapped)
+        pruning_clustering.freeze_norms(wrapped)
     found = weights_of(train(wrapped, callbacks))
     prefix = "quant_" if name == "qat" else ""
     same = [np.array_equal(value, found[f"{prefix}{key}"]) for key, value in before.items()]
@@ -117,8 +50,8 @@ def test_normalisations_can_be_kept_in_training(network, name, kept):
 
 def test_small_kernels_and_layers_named_stay_as_they_are(network):
     """The first kernel and the classifier have too few weights to be worth it."""
-    assert set(wrapping.kernels(network)) == LARGE
-    assert set(wrapping.kernels(network, ["stage2_conv"])) == {"stage3_conv"}
+    assert set(pruning_clustering.kernels(network)) == LARGE
+    assert set(pruning_clustering.kernels(network, ["stage2_conv"])) == {"stage3_conv"}
 
 
 def test_pruning_leaves_the_share_of_zeros_and_the_names(network):
@@ -147,8 +80,10 @@ def test_blocks_of_outputs_by_inputs_are_pruned_in_dense_layers_alone():
     x = layers.Dense(64, name="wide")(layers.Reshape((16,))(x))
     x = layers.Dense(64, name="stage3_conv")(x)
     before = Model(pixels, layers.Dense(2, name="last")(x), name="mixed")
-    wrapped = wrapping.wrap_pruning(before, Compression.parse("pruned75b2x4"), 4)
-    found = weights_of(wrapping.strip_pruning(train(wrapped, wrapping.pruning_callbacks())))
+    wrapped = pruning_clustering.wrap_pruning(before, Compression.parse("pruned75b2x4"), 4)
+    found = weights_of(
+        pruning_clustering.strip_pruning(train(wrapped, pruning_clustering.pruning_callbacks()))
+    )
     for name in ("wide", "stage3_conv"):
         rows = found[f"{name}/kernel"].T
         blocks = (rows == 0).reshape(len(rows) // 2, 2, -1, 4).sum(axis=(1, 3))
@@ -160,19 +95,19 @@ def test_blocks_of_outputs_by_inputs_are_pruned_in_dense_layers_alone():
 def test_a_network_without_dense_layers_has_nothing_to_prune_in_blocks(network):
     """The message says which layers it looks for."""
     with pytest.raises(UsageError, match="has no kernel of a Dense layer with 1,024 weights"):
-        wrapping.wrap_pruning(network, Compression.parse("pruned80b1x4"))
+        pruning_clustering.wrap_pruning(network, Compression.parse("pruned80b1x4"))
 
 
 def test_pruning_without_its_callback_does_not_pass_unseen(network):
     """What forgets it is told."""
-    wrapped = wrapping.wrap_pruning(network, Compression.parse("pruned80"), 4)
+    wrapped = pruning_clustering.wrap_pruning(network, Compression.parse("pruned80"), 4)
     with pytest.raises(Exception, match="UpdatePruningStep"):
         train(wrapped)
 
 
 def test_what_is_not_stripped_is_still_there(network):
     """So that a gate can be shown to see it: layers and masks of the wrapper."""
-    wrapped = wrapping.wrap_pruning(network, Compression.parse("pruned80"), 4)
+    wrapped = pruning_clustering.wrap_pruning(network, Compression.parse("pruned80"), 4)
     assert {layer.name for layer in wrapped.layers} >= {"prune_low_magnitude_stage2_conv"}
     assert "prune_low_magnitude_stage2_conv/mask" in weights_of(wrapped)
 
@@ -198,7 +133,7 @@ def test_clustering_of_a_pruned_network_keeps_its_zeros(network):
 def test_levelled_channels_answer_as_before(network):
     """Every channel has the largest weight 1, and the normalisation takes it back."""
     before = network(IMAGES).numpy()
-    levelled = wrapping.level_channels(network)
+    levelled = pruning_clustering.level_channels(network)
     for kernel in kernels(levelled).values():
         assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(1)
     assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-5)
@@ -214,7 +149,7 @@ def test_a_silent_channel_stays_silent_when_it_is_levelled(loud):
     variable(network, kernel).assign(value)
     variable(network, "norm/moving_variance").assign([0.0, 2.0, 0.5, 1.0])
     before = network(IMAGES).numpy()
-    levelled = wrapping.level_channels(network, (wrapping.DEPTHWISE,))
+    levelled = pruning_clustering.level_channels(network, (pruning_clustering.DEPTHWISE,))
     found = np.abs(weights_of(levelled)[kernel]).max(axis=(0, 1)).ravel()
     assert found == pytest.approx(1)
     assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-4)
@@ -226,44 +161,29 @@ def test_what_no_scale_follows_is_not_levelled():
     """There is nothing that could take the factor back."""
     network = depthwise(scale=False)
     before = weights_of(network)
-    after = weights_of(wrapping.level_channels(network, (wrapping.DEPTHWISE,)))
+    after = weights_of(pruning_clustering.level_channels(network, (pruning_clustering.DEPTHWISE,)))
     assert all(np.array_equal(after[name], value) for name, value in before.items())
-
-
-def make_odd(kind):
-    """Return a network that cannot be compressed as it is."""
-    from tf_keras import Input, Model, Sequential, layers
-
-    pixels = Input((8, 8, 1))
-    x = layers.Conv2D(16, 3, name="first")(pixels)
-    if kind == "norm":
-        x = layers.LayerNormalization(name="odd_one")(x)
-    if kind == "nested":
-        x = Sequential([layers.Conv2D(16, 3, name="inner")], name="odd_one")(x)
-    x = layers.Conv2D(16, 3, name="second")(x)
-    x = layers.Dense(2, name="last")(layers.GlobalAveragePooling2D()(x))
-    return Model(pixels, x, name="odd")
 
 
 def test_kernels_of_nested_models_are_pruned_too():
     """A base inside a model is no black box."""
-    wrapped = wrapping.wrap_pruning(make_odd("nested"), Compression.parse("pruned50"))
-    found = wrapping.strip_pruning(train(wrapped, wrapping.pruning_callbacks()))
+    wrapped = pruning_clustering.wrap_pruning(make_odd("nested"), Compression.parse("pruned50"))
+    found = pruning_clustering.strip_pruning(train(wrapped, pruning_clustering.pruning_callbacks()))
     assert np.mean(weights_of(found)["odd_one/inner/kernel"] == 0) == pytest.approx(0.5, abs=0.01)
 
 
 def test_an_unknown_layer_to_skip_is_refused(network):
     """A slip in a name would be found by nobody."""
     with pytest.raises(UsageError, match=r"has no layer stage9 to leave as it is; it has .*stage1"):
-        wrapping.kernels(network, ["stage9"])
+        pruning_clustering.kernels(network, ["stage9"])
 
 
 def test_a_network_without_large_kernels_is_refused():
     """Nothing would change."""
     small = make_custom((8, 8, 1), 2, stages=(Stage(4, pool=2),))
     for wrap, name in (
-        (wrapping.wrap_pruning, "pruned80"),
-        (wrapping.wrap_clustering, "clustered16"),
+        (pruning_clustering.wrap_pruning, "pruned80"),
+        (pruning_clustering.wrap_clustering, "clustered16"),
     ):
         with pytest.raises(UsageError, match=f"1,024 weights or more, so {name} would change"):
             wrap(small, Compression.parse(name))

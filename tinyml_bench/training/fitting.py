@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml_bench.activations import Activations
-from tinyml_bench.augmentation import batches, steps_per_epoch
-from tinyml_bench.checkpoints import encode, read
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.system.files import write_atomically
+from tinyml_bench.training.augmentation import batches, steps_per_epoch
+from tinyml_bench.training.checkpoints import encode, read
+from tinyml_bench.training.frozen_features import Activations
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.workload import Training
 

@@ -20,13 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml_bench import bases, checkpoints, compressed, finetuning, transfer
-from tinyml_bench.cards import ModelCard, card_path
-from tinyml_bench.epochs import Best, accuracy, fit
 from tinyml_bench.errors import CheckpointError, UsageError
-from tinyml_bench.states import State
 from tinyml_bench.system import machine
 from tinyml_bench.system.native_output import import_tensorflow, silenced
+from tinyml_bench.training import (
+    base_weights,
+    checkpoints,
+    compressed_checkpoints,
+    compression_steps,
+    transfer_learning,
+)
+from tinyml_bench.training.fitting import Best, accuracy, fit
+from tinyml_bench.training.model_card import ModelCard, card_path
+from tinyml_bench.training.resume import State
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.models import imagenet
@@ -172,29 +178,29 @@ def compress(
         As in loading the dataset.
     """
     path, training = _destination(workload, output, compression), _recipe(workload)
-    steps = finetuning.steps_of(workload, training, compression)
-    recipe, splits = finetuning.recipe_of(steps), _splits(workload)
+    steps = compression_steps.steps_of(workload, training, compression)
+    recipe, splits = compression_steps.recipe_of(steps), _splits(workload)
     threads = _make_reproducible(training.seed)
-    begun_with, start = finetuning.start_of(workload, compression)
+    begun_with, start = compression_steps.start_of(workload, compression)
     _check_fit(workload, start, splits)
     parameters = {"parameters": int(start.count_params()), "macs": models.count_macs(start)}
-    own = compressed.own_checkpoint(workload, compression)
+    own = compressed_checkpoints.own_checkpoint(workload, compression)
     made_from = {one.name: checkpoints.sha256(one) for one in (own, begun_with)}
     state = State.of(workload, {**recipe, **made_from}, splits, path)
     started = time.monotonic()
     console = console or _silent()
     with _explained(path, state, console):
         teacher = checkpoints.load_model(workload)
-        job = finetuning.Job(workload, compression, splits, teacher, console)
-        model, best = finetuning.fit_steps(job, start, steps, state)
+        job = compression_steps.Job(workload, compression, splits, teacher, console)
+        model, best = compression_steps.fit_steps(job, start, steps, state)
     seconds = time.monotonic() - started
-    stored = compressed.store(workload, compression, model)
-    compressed.restore(model, stored, path)  # judged as it is stored
+    stored = compressed_checkpoints.store(workload, compression, model)
+    compressed_checkpoints.restore(model, stored, path)  # judged as it is stored
     card = {
         **_origin(workload, training, splits),
         **_merits(model, best, splits),
         **parameters,
-        "command": compressed.command(workload, compression),
+        "command": compressed_checkpoints.command(workload, compression),
         "recipe": recipe,
         "threads": threads,
         "training_seconds": round(seconds, 1),
@@ -229,7 +235,7 @@ def _destination(
 ) -> Path:
     path = output or workload.checkpoint
     if compression is not None:
-        path = output or compressed.path_of(workload, compression)
+        path = output or compressed_checkpoints.path_of(workload, compression)
     if path is None:
         raise UsageError(
             f"workload {workload} has no checkpoint to write to; register it with checkpoint=..., "
@@ -250,7 +256,7 @@ def _recipe(workload: Workload) -> Training:
             f"workload {workload} has no recipe to train it; register it with "
             f"training=Training(epochs=...)"
         )
-    if bases.is_workload(training.base or "") and not training.complete:
+    if base_weights.is_workload(training.base or "") and not training.complete:
         raise UsageError(
             f"workload {workload} starts from {training.base}, and a checkpoint can name ImageNet "
             f"weights only; store the frozen layers too, with Training(complete=True)"
@@ -300,7 +306,7 @@ def _fit(
     model: Any, training: Training, splits: Mapping[str, Split], state: State, console: Console
 ) -> Best:
     if training.base is not None:
-        return transfer.fit_on_base(model, training, splits, console, state)
+        return transfer_learning.fit_on_base(model, training, splits, console, state)
     parts = splits["train"], splits["validation"]
     return fit(model, training, *parts, console, state=state.file("all"))
 

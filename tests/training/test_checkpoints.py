@@ -8,8 +8,8 @@ import os
 import numpy as np
 import pytest
 
-from tinyml_bench import checkpoints
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.training import checkpoints
 from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.workload import Training, Workload

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import activations, bases, checkpoints
-from tinyml_bench.activations import Activations
-from tinyml_bench.epochs import Best, fit
 from tinyml_bench.errors import UsageError
-from tinyml_bench.states import State
 from tinyml_bench.system import machine
 from tinyml_bench.tflite import converter
 from tinyml_bench.tflite.interpreter import Runner
 from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.training import base_weights, checkpoints, frozen_features
+from tinyml_bench.training.fitting import Best, fit
+from tinyml_bench.training.frozen_features import Activations
+from tinyml_bench.training.resume import State
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.models import AVERAGED
 from tinyml_bench.workloads.models.variables import weights_of
@@ -60,14 +60,14 @@ def fit_on_base(
         As in what it calls.
     """
     base = str(training.base)
-    checkpoints.assign(model, weights_of(model) | bases.load(base), Path(base))
+    checkpoints.assign(model, weights_of(model) | base_weights.load(base), Path(base))
     lower, upper, pooling, head = _cut(model, training)
     train: Split | Activations = splits["train"]
     validation: Split | Activations = splits["validation"]
     if lower is not None:
         layers = _versions(lower, training, splits)
-        train = activations.compute(layers, splits["train"], training, console)
-        validation = activations.compute(layers[:1], splits["validation"], training, console)
+        train = frozen_features.compute(layers, splits["train"], training, console)
+        validation = frozen_features.compute(layers[:1], splits["validation"], training, console)
     if training.head_epochs and isinstance(train, Activations):
         pooled = _pooled(pooling, train), _pooled(pooling, validation)
         best = fit(
@@ -88,7 +88,7 @@ def _versions(lower: Any, training: Training, splits: Mapping[str, Split]) -> li
 
 
 def _pooled(pooling: Any, part: Any) -> Any:
-    return part if pooling is None else activations.apply(pooling, part)
+    return part if pooling is None else frozen_features.apply(pooling, part)
 
 
 def _head_recipe(training: Training) -> Training:

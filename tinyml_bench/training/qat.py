@@ -1,6 +1,6 @@
 """Training a network as its int8 file will compute, by tensorflow-model-optimization.
 
-As in :mod:`tinyml_bench.wrapping`, each step is a function of its own.
+As in :mod:`tinyml_bench.training.pruning_clustering`, each step is a function of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.training.pruning_clustering import check_network, cloned, import_tfmot, kernels
 from tinyml_bench.workloads.models.variables import variables_of, weights_of
 from tinyml_bench.workloads.variants.compression import Compression
-from tinyml_bench.wrapping import check_network, cloned, import_tfmot, kernels
 
 # The layer that the library puts before the first one.
 _FED: Final = "quantize_layer/"

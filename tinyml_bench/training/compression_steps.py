@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml_bench import checkpoints, compressed, qat, wrapping
-from tinyml_bench.augmentation import batches, steps_per_epoch
-from tinyml_bench.epochs import Best, Tuning, answers, fit
-from tinyml_bench.states import State
+from tinyml_bench.training import checkpoints, compressed_checkpoints, pruning_clustering, qat
+from tinyml_bench.training.augmentation import batches, steps_per_epoch
+from tinyml_bench.training.fitting import Best, Tuning, answers, fit
+from tinyml_bench.training.resume import State
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.models.variables import variables_of, weights_of
 from tinyml_bench.workloads.variants.compression import CLUSTERED, PRUNED, QAT, Compression
@@ -112,11 +112,11 @@ def start_of(workload: Workload, kind: Compression) -> tuple[Path, Any]:
     CheckpointError
         It is missing, and the message says how to make it; or it is damaged.
     """
-    own = compressed.own_checkpoint(workload, kind)
+    own = compressed_checkpoints.own_checkpoint(workload, kind)
     if kind.parent is None:
         return own, checkpoints.load_model(workload)
-    found = compressed.load_model(workload, kind.parent)
-    return compressed.path_of(workload, kind.parent), found
+    found = compressed_checkpoints.load_model(workload, kind.parent)
+    return compressed_checkpoints.path_of(workload, kind.parent), found
 
 
 def fit_steps(job: Job, start: Any, steps: tuple[Step, ...], state: State) -> tuple[Any, Best]:
@@ -141,11 +141,11 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
     train = train.drawn(step.training.images, step.training.seed)
     wrapped = wrap(job.kind, model, step, steps_per_epoch(train, step.training))
     if step.tuning.keep_norm:
-        wrapping.freeze_norms(wrapped)
+        pruning_clustering.freeze_norms(wrapped)
     if step.tuning.calibrate and step.name == QAT:
         images, _ = next(iter(batches(train, step.training, wrapped.output_shape[-1])))
         qat.calibrate_ranges(wrapped, images)
-    callbacks = tuple(wrapping.pruning_callbacks()) if step.name == PRUNED else ()
+    callbacks = tuple(pruning_clustering.pruning_callbacks()) if step.name == PRUNED else ()
     tuning = Tuning(job.teacher, step.tuning.distillation, step.ramp + 1, callbacks)
     title = step.name
     if step.tuning.distillation == 1:  # the best epoch is the one that answers as the teacher does
@@ -167,11 +167,11 @@ def fit_step(job: Job, model: Any, step: Step, state: Path | None = None) -> tup
 def wrap(kind: Compression, model: Any, step: Step, steps: int) -> Any:
     """Return `model`, whose weights are changed, wrapped for a step of so many batches an epoch."""
     skipped = step.tuning.skipped
-    wrapping.level_channels(model, _levelled(kind, step))
+    pruning_clustering.level_channels(model, _levelled(kind, step))
     if step.name == PRUNED:
-        return wrapping.wrap_pruning(model, kind, step.ramp * steps, skipped)
+        return pruning_clustering.wrap_pruning(model, kind, step.ramp * steps, skipped)
     if step.name == CLUSTERED:
-        return wrapping.wrap_clustering(model, kind, skipped)
+        return pruning_clustering.wrap_clustering(model, kind, skipped)
     return qat.wrap(model, kind, skipped)
 
 
@@ -184,10 +184,10 @@ def _levelled(kind: Compression, step: Step) -> tuple[str, ...]:
     pruned stays as it is: the smallest weights of a kernel are those that it misses least.
     """
     if step.name == CLUSTERED:
-        return (wrapping.CONVOLUTION,)
+        return (pruning_clustering.CONVOLUTION,)
     if step.name == QAT and step.tuning.keep_norm and kind.clusters is None:
-        return wrapping.CONVOLUTION, wrapping.DEPTHWISE
-    return (wrapping.DEPTHWISE,) if step.name == QAT else ()
+        return pruning_clustering.CONVOLUTION, pruning_clustering.DEPTHWISE
+    return (pruning_clustering.DEPTHWISE,) if step.name == QAT else ()
 
 
 def strip(wrapped: Any, network: Any, step: Step) -> Any:
@@ -197,7 +197,11 @@ def strip(wrapped: Any, network: Any, step: Step) -> Any:
     """
     if step.name not in (PRUNED, CLUSTERED):
         return qat.strip(wrapped, network, step.tuning.skipped)
-    bare = wrapping.strip_pruning if step.name == PRUNED else wrapping.strip_clustering
+    bare = (
+        pruning_clustering.strip_pruning
+        if step.name == PRUNED
+        else pruning_clustering.strip_clustering
+    )
     found = weights_of(bare(wrapped))
     for name, variable in variables_of(network):
         variable.assign(found[name])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench import checkpoints, finetuning
-from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.errors import CheckpointError
+from tinyml_bench.training import checkpoints, compression_steps
+from tinyml_bench.training.model_card import ModelCard, card_path
 from tinyml_bench.workloads.models import count_macs, make_custom
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, Training
@@ -94,8 +94,8 @@ def test_the_committed_recipe_is_the_registered_one(monkeypatch, path):
     workload = WORKLOADS[card.workload]
     if card.compression:
         kind = Compression.parse(card.compression)
-        steps = finetuning.steps_of(workload, workload.training, kind)
-        expected = json.loads(json.dumps(finetuning.recipe_of(steps)))  # which has no tuples
+        steps = compression_steps.steps_of(workload, workload.training, kind)
+        expected = json.loads(json.dumps(compression_steps.recipe_of(steps)))  # which has no tuples
         younger = {one.name: one.default for one in (*fields(Training), *fields(FineTuning))}
         assert path.stem == f"{card.workload}-{kind}"
         assert card.recipe.keys() == expected.keys()

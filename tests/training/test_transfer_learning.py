@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tinyml_bench import activations, checkpoints, transfer
-from tinyml_bench.epochs import accuracy
 from tinyml_bench.errors import CacheError, UsageError
-from tinyml_bench.states import State
 from tinyml_bench.system.files import CACHE_VARIABLE
+from tinyml_bench.training import checkpoints, frozen_features, transfer_learning
+from tinyml_bench.training.fitting import accuracy
+from tinyml_bench.training.resume import State
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import weights_of
@@ -88,7 +88,7 @@ def fit(tmp_path, training=RECIPE, output=None):
     model = build()
     console = Console(file=output or io.StringIO(), width=100)
     state = State(tmp_path / "training", "net")
-    return model, transfer.fit_on_base(model, training, SPLITS, console, state)
+    return model, transfer_learning.fit_on_base(model, training, SPLITS, console, state)
 
 
 def changed(model, base):
@@ -177,7 +177,7 @@ def test_a_failed_pass_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(activations._Pass, "_pixels", fail)
+    monkeypatch.setattr(frozen_features._Pass, "_pixels", fail)
     with pytest.raises(CacheError, match=f"full; .*{CACHE_VARIABLE}"):
         fit(tmp_path)
     assert not list((tmp_path / "activations").iterdir())
@@ -186,7 +186,7 @@ def test_a_failed_pass_leaves_no_file(tmp_path, monkeypatch):
 def test_batches_go_on_where_they_stopped():
     """Batches from a number on are those that come there anyway; each epoch is a permutation."""
     versions = tuple(np.full((6, 1), n) + np.arange(6)[:, None] * 10 for n in range(3))
-    made = activations.Activations("train", versions, np.arange(6) % 2)
+    made = frozen_features.Activations("train", versions, np.arange(6) % 2)
     recipe = Training(epochs=3, batch_size=2)
     stream, later = made.batches(recipe, 2), made.batches(recipe, 2, first=4)
     batches = [next(stream) for _ in range(9)]
@@ -202,7 +202,7 @@ def test_batches_go_on_where_they_stopped():
 
 def test_mixing_keeps_the_larger_share_of_each_image():
     """Labels are mixed as the activations are, and a batch drawn later is mixed alike."""
-    made = activations.Activations("train", (np.eye(8) * 100,), np.arange(8))
+    made = frozen_features.Activations("train", (np.eye(8) * 100,), np.arange(8))
     recipe = Training(epochs=2, batch_size=8, mix=0.5)
     stream = made.batches(recipe, 8)
     (x, y), (later, _) = next(stream), next(stream)

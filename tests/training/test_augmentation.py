@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinyml_bench.augmentation import batches, steps_per_epoch
+from tinyml_bench.training.augmentation import batches, steps_per_epoch
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.workload import Training
 

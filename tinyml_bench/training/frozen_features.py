@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import bases
-from tinyml_bench.augmentation import augmented
 from tinyml_bench.errors import CacheError
 from tinyml_bench.system.cache import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
+from tinyml_bench.training import base_weights
+from tinyml_bench.training.augmentation import augmented
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.workload import Training
 
@@ -155,7 +155,7 @@ class _Pass:
         recipe = asdict(self.training)
         augmenting = {name: str(recipe[name]) for name in _AUGMENTING}
         name = key(
-            base=bases.digest(self.training.base or ""),
+            base=base_weights.digest(self.training.base or ""),
             layer=str(self.lower.name),
             input=str(self.lower.input_shape[1:]),
             split=self.split.sha256,

@@ -9,60 +9,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_training import RECIPE, SIZES, build, load, make_workload, register
 
-from tinyml_bench import checkpoints, epochs, training
-from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
-from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
-from tinyml_bench.workloads.models import Stage, make_custom
+from tinyml_bench.training import checkpoints, fitting, train
+from tinyml_bench.training.model_card import ModelCard, card_path
+from tinyml_bench.workloads.datasets import DATASETS
+from tinyml_bench.workloads.models import make_custom
 from tinyml_bench.workloads.workload import WORKLOADS, Training, Workload
-
-SIZES = {"train": 64, "validation": 20, "test": 10}
-RECIPE = Training(epochs=2, batch_size=16, label_smoothing=0.1, shift=0.15, mirror=True, seed=7)
 
 # Deterministic TensorFlow cannot be undone, so real training has a process of its own.
 PROGRAM = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_training as given
-from tinyml_bench import training
-given.register()
-print(training.run(given.make_workload(epochs=int(sys.argv[3])), Path(sys.argv[2])))
+import toy_training
+from tinyml_bench.training import train
+toy_training.register()
+print(train.run(toy_training.make_workload(epochs=int(sys.argv[3])), Path(sys.argv[2])))
 """
-
-
-def load(name):
-    """Return a split of 8x8 images in two classes: bright above, or bright below."""
-    generator = np.random.default_rng(list(SIZES).index(name))
-    labels = np.arange(SIZES[name]) % 2
-    images = generator.integers(0, 100, (len(labels), 8, 8, 1), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[4 * label : 4 * label + 4] += 120
-    return Split(name, images, labels, tuple(f"{name}-{number}" for number in range(len(labels))))
-
-
-def register():
-    """Make the images known as dataset `stripes`."""
-    dataset("stripes", class_names=("above", "below"))(load)
-
-
-def build():
-    """Return a network for them."""
-    return make_custom((8, 8, 1), 2, stages=(Stage(4, pool=2), Stage(8)))
-
-
-def make_workload(checkpoint=None, recipe=RECIPE, build=build, epochs=None):
-    """Return the workload `stripes-net`."""
-    if epochs is not None:
-        recipe = Training(epochs=epochs, batch_size=16, shift=0.15, seed=7)
-    return Workload("stripes", "net", build, checkpoint, recipe)
 
 
 def start(path, epochs=2):
     """Start a training in a process of its own."""
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     environment = os.environ | {CACHE_VARIABLE: str(Path(path).parent.parent / "cache")}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, here, str(path), str(epochs)],
@@ -89,7 +60,7 @@ def stripes(monkeypatch, tmp_path_factory):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
     restore = DATASETS.snapshot()
     register()
-    monkeypatch.setattr(training, "_make_reproducible", lambda _seed: 1)
+    monkeypatch.setattr(train, "_make_reproducible", lambda _seed: 1)
     yield
     restore()
 
@@ -110,8 +81,8 @@ def test_a_trained_network_is_loaded_from_its_checkpoint(trained):
     (path, _), _ = trained
     card = read_card(path)
     model = checkpoints.load_model(make_workload(path))
-    assert epochs.accuracy(model, load("validation")) == card.validation_accuracy
-    assert epochs.accuracy(model, load("test")) == card.test_accuracy
+    assert fitting.accuracy(model, load("validation")) == card.validation_accuracy
+    assert fitting.accuracy(model, load("test")) == card.test_accuracy
     assert checkpoints.sha256(path) == card.checkpoint_sha256
 
 
@@ -124,7 +95,7 @@ def test_the_card_says_where_the_checkpoint_comes_from(trained):
     assert (card.recipe["seed"], card.recipe["epochs"]) == (7, 2)
     assert card.split_sizes == SIZES
     assert card.split_sha256 == {name: load(name).sha256 for name in SIZES}
-    assert card.threads == training.THREADS
+    assert card.threads == train.THREADS
     assert card.parameters == build().count_params()
     assert {"python", "tensorflow", "tf-keras"} <= card.toolchain.keys()
     assert card.best_epoch in {1, 2}
@@ -165,9 +136,9 @@ def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
             len(measured) - 1
         ]
 
-    monkeypatch.setattr(epochs, "accuracy", recorded)
-    monkeypatch.setattr(training, "accuracy", recorded)
-    card = training.train(make_workload(tmp_path / "net.npz"))
+    monkeypatch.setattr(fitting, "accuracy", recorded)
+    monkeypatch.setattr(train, "accuracy", recorded)
+    card = train.train(make_workload(tmp_path / "net.npz"))
     assert [name for name, _ in measured] == [*["validation"] * 3, "test"]
     assert all(map(np.array_equal, measured[0][1], measured[3][1]))
     assert (card.best_epoch, card.validation_accuracy, card.test_accuracy) == (1, 0.8, 0.4)
@@ -177,7 +148,7 @@ def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
 def test_a_given_output_spares_the_own_checkpoint(tmp_path):
     """With an output, nothing is written to where the workload's checkpoint is."""
     own, other = tmp_path / "own.npz", tmp_path / "deep" / "other.npz"
-    training.train(make_workload(own, Training(epochs=1, batch_size=16)), output=other)
+    train.train(make_workload(own, Training(epochs=1, batch_size=16)), output=other)
     assert sorted(tmp_path.rglob("*.*")) == [other.with_suffix(".json"), other]
 
 
@@ -186,7 +157,7 @@ def test_a_network_that_does_not_fit_its_dataset_is_refused(tmp_path):
     """The message has both shapes, before any training."""
     wrong = make_workload(tmp_path / "net.npz", build=lambda: make_custom((28, 28, 1), 10))
     with pytest.raises(UsageError, match=r"\(10,\) of an image \(28, 28, 1\).*\(8, 8, 1\) in 2"):
-        training.train(wrong)
+        train.train(wrong)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +174,7 @@ def test_a_workload_that_cannot_be_trained_is_refused(workload, message):
     restore = WORKLOADS.snapshot()
     WORKLOADS.add("stripes-net", make_workload())
     with pytest.raises(UsageError, match=message):
-        training.train(workload)
+        train.train(workload)
     restore()
 
 
@@ -211,25 +182,25 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatc
     """Nobody waits for a training whose checkpoint cannot be written."""
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
     with pytest.raises(CheckpointError, match=r"cannot write .*net\.npz: .* is not writable"):
-        training.train(make_workload(tmp_path / "net.npz"))
+        train.train(make_workload(tmp_path / "net.npz"))
 
 
 @pytest.mark.usefixtures("stripes")
 def test_what_is_judged_is_what_is_stored(tmp_path):
     """The card's accuracy is that of the rounded weights, and they are on the grid."""
     path = tmp_path / "net.npz"
-    card = training.train(make_workload(path, replace(RECIPE, storage="int8", balance=1)))
+    card = train.train(make_workload(path, replace(RECIPE, storage="int8", balance=1)))
     stored = checkpoints.read(path)
     assert stored["stage1_conv/kernel"].dtype == np.int8
     model = checkpoints.load_model(make_workload(path))
-    assert epochs.accuracy(model, load("test")) == card.test_accuracy
-    assert epochs.accuracy(model, load("validation")) == card.validation_accuracy
+    assert fitting.accuracy(model, load("test")) == card.test_accuracy
+    assert fitting.accuracy(model, load("validation")) == card.validation_accuracy
 
 
 @pytest.mark.usefixtures("stripes")
 def test_a_part_of_the_training_images_can_do(tmp_path):
     """They are drawn from both classes, and the card counts them."""
-    card = training.train(make_workload(tmp_path / "net.npz", replace(RECIPE, images=24)))
+    card = train.train(make_workload(tmp_path / "net.npz", replace(RECIPE, images=24)))
     assert card.split_sizes == SIZES | {"train": 24}
     drawn = load("train").drawn(24, RECIPE.seed)
     assert set(drawn.labels) == {0, 1}
@@ -240,7 +211,7 @@ def test_a_part_of_the_training_images_can_do(tmp_path):
 def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
     """The second call begins after the last whole epoch, and then nothing is left to go on with."""
     workload, seen = make_workload(tmp_path / "net.npz"), []
-    original = epochs.accuracy
+    original = fitting.accuracy
 
     def interrupted(model, split):
         seen.append(split.name)
@@ -248,10 +219,10 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(model, split)
 
-    monkeypatch.setattr(epochs, "accuracy", interrupted)
+    monkeypatch.setattr(fitting, "accuracy", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.train(workload)
-    card = training.train(workload)
+        train.train(workload)
+    card = train.train(workload)
     assert seen == ["validation"] * 3
     assert card.best_epoch in {1, 2}
     assert not list((cache_folder() / "training").iterdir())

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import checkpoints, compressed, qat
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.system import files
+from tinyml_bench.training import checkpoints, compressed_checkpoints, qat
 from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.models.variables import variables_of, weights_of
 from tinyml_bench.workloads.variants.compression import Compression
@@ -56,8 +56,8 @@ def compressed_network(kind):
 
 def write(workload, kind, model):
     """Put the checkpoint of a compressed network where it belongs."""
-    content = checkpoints.encode(compressed.store(workload, kind, model))
-    checkpoints.write(compressed.path_of(workload, kind), content)
+    content = checkpoints.encode(compressed_checkpoints.store(workload, kind, model))
+    checkpoints.write(compressed_checkpoints.path_of(workload, kind), content)
 
 
 def kernel_of(model):
@@ -74,7 +74,7 @@ def test_zeros_clusters_and_ranges_survive_storing(workload, name, storage):
     kind = Compression.parse(name)
     model = compressed_network(kind)
     write(workload, kind, model)
-    loaded, before = compressed.load_model(workload, kind), kernel_of(model)
+    loaded, before = compressed_checkpoints.load_model(workload, kind), kernel_of(model)
     after = kernel_of(loaded)
     assert np.array_equal(after == 0, before == 0) or not kind.prunes
     if kind.clusters:
@@ -92,9 +92,9 @@ def test_what_was_stored_is_stored_again_the_same(workload):
     for name in NAMES:
         kind = Compression.parse(name)
         write(workload, kind, compressed_network(kind))
-        first = checkpoints.read(compressed.path_of(workload, kind))
-        write(workload, kind, compressed.load_model(workload, kind))
-        again = checkpoints.read(compressed.path_of(workload, kind))
+        first = checkpoints.read(compressed_checkpoints.path_of(workload, kind))
+        write(workload, kind, compressed_checkpoints.load_model(workload, kind))
+        again = checkpoints.read(compressed_checkpoints.path_of(workload, kind))
         for key, value in first.items():
             assert np.allclose(value, again[key], rtol=1e-6), (name, key)
 
@@ -111,7 +111,7 @@ def test_a_depthwise_kernel_trained_for_int8_is_stored_as_it_is(workload):
     kind = Compression.parse("qat")
     trained = qat.strip(qat.wrap(model), model)
     write(replace(workload, build=small), kind, trained)
-    loaded = compressed.load_model(replace(workload, build=small), kind)
+    loaded = compressed_checkpoints.load_model(replace(workload, build=small), kind)
     (found, expected) = (weights_of(one)["quant_dw/depthwise_kernel"] for one in (loaded, trained))
     assert np.array_equal(found, expected)
 
@@ -121,7 +121,7 @@ def test_files_are_small(workload):
     sizes = {}
     for name in NAMES:
         kind = Compression.parse(name)
-        stored = compressed.store(workload, kind, compressed_network(kind))
+        stored = compressed_checkpoints.store(workload, kind, compressed_network(kind))
         sizes[name] = next(v.nbytes for k, v in stored.items() if k.endswith("stage2_conv/kernel"))
     weights = kernel_of(build()).size
     kept = round(0.2 * weights)
@@ -142,15 +142,15 @@ def test_a_missing_checkpoint_names_the_command(workload):
     kind = Compression.parse("pqat")
     message = r"no checkpoint .*a-net-pqat\.npz; make it: tinyml-bench train a-net --variant pqat_"
     with pytest.raises(CheckpointError, match=message):
-        compressed.load_model(workload, kind)
+        compressed_checkpoints.load_model(workload, kind)
     with pytest.raises(CheckpointError, match=message):
-        compressed.sha256(workload, kind)
+        compressed_checkpoints.sha256(workload, kind)
 
 
 def test_a_workload_without_a_checkpoint_has_no_compressed_networks():
     """There is nothing to train further, and no place to write to."""
     workload = Workload("a", "net", build)
-    assert "has no checkpoint to train further" in compressed.missing(
+    assert "has no checkpoint to train further" in compressed_checkpoints.missing(
         workload, Compression.parse("qat")
     )
 
@@ -159,17 +159,19 @@ def test_a_checkpoint_of_another_compression_is_refused(workload):
     """Also where its weights would fit."""
     kind, other = Compression.parse("pruned80"), Compression.parse("pruned50")
     write(workload, kind, compressed_network(kind))
-    compressed.path_of(workload, kind).replace(compressed.path_of(workload, other))
+    compressed_checkpoints.path_of(workload, kind).replace(
+        compressed_checkpoints.path_of(workload, other)
+    )
     with pytest.raises(CheckpointError, match=r"is of compression pruned80, expected pruned50"):
-        compressed.load_model(workload, other)
+        compressed_checkpoints.load_model(workload, other)
 
 
 def test_the_float_checkpoint_is_no_compressed_one(workload):
     """Copied over by mistake, it is found out."""
     kind = Compression.parse("pruned80")
-    compressed.path_of(workload, kind).write_bytes(workload.checkpoint.read_bytes())
+    compressed_checkpoints.path_of(workload, kind).write_bytes(workload.checkpoint.read_bytes())
     with pytest.raises(CheckpointError, match="of a network that was not compressed, expected"):
-        compressed.load_model(workload, kind)
+        compressed_checkpoints.load_model(workload, kind)
 
 
 def test_a_checkpoint_of_other_float_weights_is_refused(workload):
@@ -179,7 +181,7 @@ def test_a_checkpoint_of_other_float_weights_is_refused(workload):
     checkpoints.save(compressed_network(kind), workload.checkpoint)
     now = hashlib.sha256(workload.checkpoint.read_bytes()).hexdigest()
     with pytest.raises(CheckpointError, match=rf"a-net\.npz has {now[:12]}.*make it again"):
-        compressed.load_model(workload, kind)
+        compressed_checkpoints.load_model(workload, kind)
 
 
 def test_a_checkpoint_of_another_network_is_refused(workload):
@@ -188,7 +190,7 @@ def test_a_checkpoint_of_another_network_is_refused(workload):
     write(workload, kind, compressed_network(kind))
     other = replace(workload, build=lambda: make_custom((8, 8, 1), 2, stages=(Stage(16),)))
     with pytest.raises(CheckpointError, match="is of another network than the one"):
-        compressed.load_model(other, kind)
+        compressed_checkpoints.load_model(other, kind)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
@@ -196,18 +198,18 @@ def test_half_a_file_is_refused(workload, share):
     """However much of it was written."""
     kind = Compression.parse("pcqat")
     write(workload, kind, compressed_network(kind))
-    path = compressed.path_of(workload, kind)
+    path = compressed_checkpoints.path_of(workload, kind)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(CheckpointError, match="is no checkpoint, or a damaged one"):
-        compressed.load_model(workload, kind)
+        compressed_checkpoints.load_model(workload, kind)
 
 
 def test_writing_that_is_interrupted_loses_nothing(workload, monkeypatch):
     """What stood there still does, and no half is left beside it."""
     kind = Compression.parse("pruned80")
     write(workload, kind, compressed_network(kind))
-    path = compressed.path_of(workload, kind)
+    path = compressed_checkpoints.path_of(workload, kind)
     before, beside = path.read_bytes(), sorted(path.parent.iterdir())
 
     def interrupted(_descriptor):
@@ -227,7 +229,7 @@ def test_a_pruned_kernel_has_the_levels_that_the_workload_says(workload):
     workload = replace(workload, compression={"pruned80": few})
     model = compressed_network(kind)
     write(workload, kind, model)
-    after = kernel_of(compressed.load_model(workload, kind))
+    after = kernel_of(compressed_checkpoints.load_model(workload, kind))
     assert np.all(after[kernel_of(model) == 0] == 0)
     for channel in range(after.shape[-1]):
         assert len(np.unique(after[..., channel])) <= 2 * 7 + 1

@@ -7,12 +7,18 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import test_training as given
+import toy_training
 
-from tinyml_bench import checkpoints, compressed, epochs, finetuning, training
-from tinyml_bench.cards import ModelCard, card_path
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
+from tinyml_bench.training import (
+    checkpoints,
+    compressed_checkpoints,
+    compression_steps,
+    fitting,
+    train,
+)
+from tinyml_bench.training.model_card import ModelCard, card_path
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.models.variables import weights_of
@@ -43,9 +49,9 @@ def build():
 def stripes(monkeypatch, tmp_path):
     """Return a workload with a checkpoint, and keep this process as undetermined as it was."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(training, "_make_reproducible", lambda _seed: 1)
+    monkeypatch.setattr(train, "_make_reproducible", lambda _seed: 1)
     restore = DATASETS.snapshot()
-    given.register()
+    toy_training.register()
     recipe = Training(epochs=1, batch_size=16, seed=7)
     path = tmp_path / "here" / "stripes-net.npz"
     checkpoints.save(build(), path)
@@ -64,17 +70,17 @@ def test_a_composition_is_trained_from_what_it_is_made_of(stripes):
     before = stripes.checkpoint.read_bytes()
     for name in ("pruned80", "pcqat"):
         kind = Compression.parse(name)
-        card = training.compress(stripes, kind)
-        path = compressed.path_of(stripes, kind)
-        model = compressed.load_model(stripes, kind)
+        card = train.compress(stripes, kind)
+        path = compressed_checkpoints.path_of(stripes, kind)
+        model = compressed_checkpoints.load_model(stripes, kind)
         assert card == ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
         assert card.compression == name
-        assert card.command == compressed.command(stripes, kind)
-        assert card.checkpoint_sha256 == compressed.sha256(stripes, kind)
-        assert epochs.accuracy(model, given.load("test")) == card.test_accuracy
+        assert card.command == compressed_checkpoints.command(stripes, kind)
+        assert card.checkpoint_sha256 == compressed_checkpoints.sha256(stripes, kind)
+        assert fitting.accuracy(model, toy_training.load("test")) == card.test_accuracy
         assert np.mean(kernel_of(model) == 0) >= 0.79
     assert len(np.unique(kernel_of(model))) <= 16
-    parent = compressed.path_of(stripes, Compression.parse("pruned80"))
+    parent = compressed_checkpoints.path_of(stripes, Compression.parse("pruned80"))
     assert card.made_from == {
         one.name: checkpoints.sha256(one) for one in (stripes.checkpoint, parent)
     }
@@ -85,13 +91,13 @@ def test_a_composition_is_trained_from_what_it_is_made_of(stripes):
 def test_what_a_composition_is_made_of_comes_first(stripes):
     """Else the message has the command for it."""
     with pytest.raises(CheckpointError, match="train stripes-net --variant pruned80_float32"):
-        training.compress(stripes, Compression.parse("pqat"))
+        train.compress(stripes, Compression.parse("pqat"))
 
 
 def test_an_interrupted_compression_goes_on(stripes, monkeypatch):
     """After the last whole epoch, with its masks and steps; nothing is written before the end."""
     kind, seen = Compression.parse("pruned80"), []
-    original = epochs.accuracy
+    original = fitting.accuracy
 
     def interrupted(model, split, *weights):
         seen.append(split.name)
@@ -99,21 +105,21 @@ def test_an_interrupted_compression_goes_on(stripes, monkeypatch):
             raise KeyboardInterrupt
         return original(model, split, *weights)
 
-    monkeypatch.setattr(epochs, "accuracy", interrupted)
+    monkeypatch.setattr(fitting, "accuracy", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.compress(stripes, kind)
-    assert not compressed.path_of(stripes, kind).exists()
-    training.compress(stripes, kind)
+        train.compress(stripes, kind)
+    assert not compressed_checkpoints.path_of(stripes, kind).exists()
+    train.compress(stripes, kind)
     assert seen == ["validation"] * 3
-    kernel = kernel_of(compressed.load_model(stripes, kind))
+    kernel = kernel_of(compressed_checkpoints.load_model(stripes, kind))
     assert np.mean(kernel == 0) == pytest.approx(0.8, abs=1 / kernel.size)
 
 
 def test_no_epoch_of_the_ramp_is_the_best(stripes, monkeypatch):
     """However good it is: too few weights are zero yet."""
     measured = iter([1.0, 0.1])
-    monkeypatch.setattr(epochs, "accuracy", lambda *_: next(measured))
-    card = training.compress(stripes, Compression.parse("pruned80"))
+    monkeypatch.setattr(fitting, "accuracy", lambda *_: next(measured))
+    card = train.compress(stripes, Compression.parse("pruned80"))
     assert card.best_epoch == 2
 
 
@@ -128,7 +134,7 @@ def test_the_float_network_teaches():
         assert not training
         return tf.constant([[0.5, 0.5]])
 
-    ((_, taught),) = epochs._taught(batches, epochs.Tuning(teacher, 0.5))
+    ((_, taught),) = fitting._taught(batches, fitting.Tuning(teacher, 0.5))
     assert taught.numpy().tolist() == [[0.75, 0.25]]
 
 
@@ -138,13 +144,13 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
 ):
     """Of training for int8: else a range begins at 6, and normalisations learn statistics."""
     seen = []
-    monkeypatch.setattr(finetuning, "fit", lambda model, *_, **__: seen.append(model))
-    monkeypatch.setattr(finetuning, "strip", lambda *_: None)
+    monkeypatch.setattr(compression_steps, "fit", lambda model, *_, **__: seen.append(model))
+    monkeypatch.setattr(compression_steps, "strip", lambda *_: None)
     tunings = {"qat": replace(SHORT["qat"], calibrate=asked, keep_norm=asked)}
     made, kind = replace(stripes, compression=tunings), Compression.parse("qat")
-    (step,) = finetuning.steps_of(made, made.training, kind)
-    splits = {name: given.load(name) for name in ("train", "validation")}
-    finetuning.fit_step(finetuning.Job(made, kind, splits, None, None), build(), step)
+    (step,) = compression_steps.steps_of(made, made.training, kind)
+    splits = {name: toy_training.load(name) for name in ("train", "validation")}
+    compression_steps.fit_step(compression_steps.Job(made, kind, splits, None, None), build(), step)
     found = weights_of(seen[0])
     assert (found["quant_stage2_relu/output_max"] == 6) is not asked
     (norm,) = (one for one in seen[0].layers if one.name == "quant_stage2_norm")
@@ -168,8 +174,8 @@ def test_channels_are_levelled_but_for_clusters_that_are_there(stripes, name, ke
     """A factor a channel would make as many clusters of each as there are channels."""
     tunings = {step: replace(tuning, keep_norm=kept) for step, tuning in SHORT.items()}
     made, kind = replace(stripes, compression=tunings), Compression.parse(name)
-    steps = finetuning.steps_of(made, made.training, kind)
-    assert [finetuning._levelled(kind, step) for step in steps] == levelled
+    steps = compression_steps.steps_of(made, made.training, kind)
+    assert [compression_steps._levelled(kind, step) for step in steps] == levelled
 
 
 def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(stripes, monkeypatch):
@@ -178,24 +184,24 @@ def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(st
 
     def fit(_model, recipe, _train, validation, _console, **options):
         seen.append((recipe.label_smoothing, validation.labels, options["title"]))
-        return epochs.Best()
+        return fitting.Best()
 
-    monkeypatch.setattr(finetuning, "fit", fit)
+    monkeypatch.setattr(compression_steps, "fit", fit)
     kind, splits = (
         Compression.parse("pruned80"),
-        {n: given.load(n) for n in ("train", "validation")},
+        {n: toy_training.load(n) for n in ("train", "validation")},
     )
     teacher = build()
-    job = finetuning.Job(stripes, kind, splits, teacher, None)
+    job = compression_steps.Job(stripes, kind, splits, teacher, None)
     recipe = replace(stripes.training, label_smoothing=0.1)
     for share in (0.5, 1.0):
         tunings = {"pruned": replace(SHORT["pruned"], distillation=share)}
-        (step,) = finetuning.steps_of(replace(stripes, compression=tunings), recipe, kind)
-        finetuning.fit_step(job, build(), step)
+        (step,) = compression_steps.steps_of(replace(stripes, compression=tunings), recipe, kind)
+        compression_steps.fit_step(job, build(), step)
     (smoothed, labels, title), (sure, told, agreement) = seen
     assert (smoothed, sure) == (0.1, 0.0)
     assert np.array_equal(labels, splits["validation"].labels)
-    assert np.array_equal(told, epochs.answers(teacher, splits["validation"]))
+    assert np.array_equal(told, fitting.answers(teacher, splits["validation"]))
     assert (title, agreement) == ("pruned", "pruned, agreement")
 
 
@@ -203,11 +209,11 @@ def test_a_step_is_trained_as_the_workload_is_but_for_what_it_says(stripes):
     """A workload says it for a step, or for the steps of one compression; else it is the usual."""
     kind = Compression.parse("pcqat")
     own = FineTuning(epochs=9, learning_rate=1e-5)
-    (first, second) = finetuning.steps_of(stripes, stripes.training, kind)
+    (first, second) = compression_steps.steps_of(stripes, stripes.training, kind)
     assert (first.name, second.name) == ("clustered", "qat")
     assert (first.training.seed, first.training.batch_size) == (7, 16)
     named = replace(stripes, compression={**SHORT, "pcqat": own})
-    assert {one.tuning for one in finetuning.steps_of(named, named.training, kind)} == {own}
+    assert {one.tuning for one in compression_steps.steps_of(named, named.training, kind)} == {own}
     plain = replace(stripes, compression={})
     assert plain.fine_tuning(kind, "qat") == FINE_TUNING["qat"]
 
@@ -217,18 +223,20 @@ def test_a_step_may_take_a_part_of_the_images(stripes, monkeypatch, own, usual, 
     """Its own number of them, else as many as the workload's training; the recipe tells which."""
     lengths = []
     monkeypatch.setattr(
-        finetuning, "fit", lambda *given, **_: lengths.append(len(given[2])) or epochs.Best()
+        compression_steps,
+        "fit",
+        lambda *given, **_: lengths.append(len(given[2])) or fitting.Best(),
     )
     tunings = {key: replace(one, images=own) for key, one in SHORT.items()}
     recipe = replace(stripes.training, images=usual)
-    (step,) = finetuning.steps_of(
+    (step,) = compression_steps.steps_of(
         replace(stripes, compression=tunings), recipe, Compression.parse("pruned80")
     )
-    splits = {name: given.load(name) for name in ("train", "validation")}
-    job = finetuning.Job(stripes, Compression.parse("pruned80"), splits, None, None)
-    finetuning.fit_step(job, build(), step)
+    splits = {name: toy_training.load(name) for name in ("train", "validation")}
+    job = compression_steps.Job(stripes, Compression.parse("pruned80"), splits, None, None)
+    compression_steps.fit_step(job, build(), step)
     assert lengths == [seen]
-    assert finetuning.recipe_of((step,))["pruned"]["images"] == seen
+    assert compression_steps.recipe_of((step,))["pruned"]["images"] == seen
 
 
 @pytest.mark.parametrize(

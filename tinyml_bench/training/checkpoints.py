@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import packing
 from tinyml_bench.errors import CheckpointError, CheckpointMissingError
 from tinyml_bench.system.files import write_atomically
+from tinyml_bench.training import weight_packing
 from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import Weights, variables_of, weights_of
 from tinyml_bench.workloads.workload import Workload
@@ -140,7 +140,7 @@ def complete(stored: Weights, source: Path) -> Weights:
         As in :func:`tinyml_bench.workloads.models.imagenet.load`.
     """
     names = [name for name in stored if name.startswith(_BASE)]
-    own = packing.unpack({name: stored[name] for name in stored if name not in names})
+    own = weight_packing.unpack({name: stored[name] for name in stored if name not in names})
     weights: Weights = {}
     for name in names:
         base = name.removeprefix(_BASE)
@@ -177,7 +177,7 @@ def reduce(weights: Weights, base: str | None, storage: str) -> Weights:
     if base and any(name in given and name not in own for name in weights):
         digest = np.frombuffer(bytes.fromhex(imagenet.SHA256[base]), np.uint8)
         tag = {f"{_BASE}{base}": digest}
-    return tag | packing.pack(own, storage)
+    return tag | weight_packing.pack(own, storage)
 
 
 def read(path: Path) -> Weights:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyml_bench import checkpoints
 from tinyml_bench.errors import UsageError
+from tinyml_bench.training import checkpoints
 from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import Weights
 from tinyml_bench.workloads.workload import WORKLOADS

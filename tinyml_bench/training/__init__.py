@@ -1,0 +1,1 @@
+"""Checkpoints, and how they are trained and compressed."""
