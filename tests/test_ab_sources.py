@@ -17,7 +17,7 @@ from making import make_case, make_measurement
 from tinyml_bench import ab, ab_sources, cli
 from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.instructions import InstructionChange
+from tinyml_bench.measuring.instructions import InstructionChange
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs

@@ -13,12 +13,13 @@ import tflite_models
 from tflite_models import Operator
 
 from tinyml_bench import exporting
+from tinyml_bench.cli.commands import firmware
 from tinyml_bench.errors import DataMissingError, ModelFileError, UsageError
 from tinyml_bench.exporting import Order
 from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.measuring.devices import micro
+from tinyml_bench.measuring.devices.micro import Arena, MicroRun
 from tinyml_bench.records.deployment import Micro
-from tinyml_bench.targets import firmware, micro
-from tinyml_bench.targets.micro import Arena, MicroRun
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.workload import WORKLOADS, workload
 

@@ -15,9 +15,9 @@ import tflite
 import tflite_models
 from tflite_models import Operator
 
+from tinyml_bench.cli.commands import c_source, firmware
+from tinyml_bench.cli.commands.firmware import Notes, Vector
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.targets import c_source, firmware
-from tinyml_bench.targets.firmware import Notes, Vector
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
 
@@ -143,7 +143,7 @@ def test_a_compiled_program_sees_the_file_and_what_its_interpreter_gives(
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
 def test_the_microcontroller_runtime_gives_what_the_interpreter_gives(converted_model):
     """So that the expected output holds for both."""
-    from tinyml_bench.targets import micro
+    from tinyml_bench.measuring.devices import micro
 
     content = converted_model("int8")
     vector = firmware.vector_of(content, IMAGE, Runtime(kernels="reference"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench import timing
+from tinyml_bench.measuring import latency
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.tflite.interpreter import Runtime
@@ -134,4 +135,4 @@ def test_an_invocation_runs_the_converted_model(converted_model, tmp_path):
 
     files = Files()
     files.path = path
-    assert timing.invocation(files, CASE)() is None
+    assert latency.invocation(files, CASE)() is None

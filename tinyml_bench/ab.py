@@ -18,7 +18,11 @@ from typing import Any, Final
 import numpy as np
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.instructions import DEFAULT_LIMIT, InstructionChange, compare_instructions
+from tinyml_bench.measuring.instructions import (
+    DEFAULT_LIMIT,
+    InstructionChange,
+    compare_instructions,
+)
 from tinyml_bench.metrics.bootstrap import RatioEstimate, instance_ratio
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed, failure

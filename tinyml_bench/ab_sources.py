@@ -18,8 +18,8 @@ from typing import Any, Final
 from tinyml_bench import ab
 from tinyml_bench.ab import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
-from tinyml_bench.instructions import InstructionChange
 from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.measuring.instructions import InstructionChange
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.revisions import Revision
 from tinyml_bench.storage import runs

@@ -19,7 +19,7 @@ def count_case(suite: Suite, case: CaseId) -> None:
     """
     if suite.measurement(case).crash is not None:
         return
-    from tinyml_bench.instructions import instructions_per_inference
+    from tinyml_bench.measuring.instructions import instructions_per_inference
 
     try:
         path = suite.workbench.model_file(case).path

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinyml_bench.cli.commands import firmware
+from tinyml_bench.cli.commands.c_source import first_line
+from tinyml_bench.cli.commands.firmware import Notes, Vector
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.measuring.devices import micro
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system import machine
 from tinyml_bench.system.files import write_atomically
 from tinyml_bench.system.workers.executor import failure
-from tinyml_bench.targets import firmware, micro
-from tinyml_bench.targets.c_source import first_line
-from tinyml_bench.targets.firmware import Notes, Vector
 from tinyml_bench.tflite.file import ModelFile, read_model
 from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.workloads.cases import has_file
@@ -29,8 +30,8 @@ from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.datasets.split import Array, Inputs
 
 if TYPE_CHECKING:
-    from tinyml_bench.measure import Workbench
-    from tinyml_bench.targets.micro import MicroRun
+    from tinyml_bench.measuring.devices.micro import MicroRun
+    from tinyml_bench.measuring.workbench import Workbench
 
 # Reference kernels are what the microcontroller runtime's own come from; where they refuse a model
 # that the optimized ones take, any expected output is better than none.

@@ -36,8 +36,8 @@ from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 if TYPE_CHECKING:
-    from tinyml_bench.measure import Workbench
-    from tinyml_bench.targets.survey import Plan
+    from tinyml_bench.measuring.devices.survey import Plan
+    from tinyml_bench.measuring.workbench import Workbench
 
 # Accuracy, drop, agreement, balanced accuracy and recall each test for evidence.
 _TESTS_A_CASE = 5
@@ -193,7 +193,7 @@ class Suite:
 
     def prepare_timing(self) -> None:
         """Load what timing needs while workers convert and evaluate."""
-        from tinyml_bench.timing import prepare
+        from tinyml_bench.measuring.latency import prepare
 
         runtime = self.options.runtime
         threading.Thread(target=prepare, args=(runtime,), name="prepare timing").start()
@@ -415,7 +415,7 @@ def _undetectable(measured: Measurement, drop: dict[str, float]) -> dict[str, st
 
 
 def _make_workbench(options: Options) -> Workbench:
-    from tinyml_bench.measure import Workbench
+    from tinyml_bench.measuring.workbench import Workbench
     from tinyml_bench.system import machine
     from tinyml_bench.system.cache import Cache
     from tinyml_bench.system.workers.executor import IsolatedExecutor
@@ -445,7 +445,7 @@ def _plan(options: Options) -> Plan:
     UsageError
         What was asked for by name cannot be looked at, as an extra is missing.
     """
-    from tinyml_bench.targets.survey import Plan
+    from tinyml_bench.measuring.devices.survey import Plan
 
     if options.device == "off":
         return Plan.without("--tinyml-device is off")

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tinyml_bench.errors import UsageError
-from tinyml_bench.latency import Invoke, PairedTimer
+from tinyml_bench.measuring.latency import PairedTimer, invocation
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.system.native_output import import_tensorflow, silenced
-from tinyml_bench.tflite.runtime import Runtime
-from tinyml_bench.workloads.cases import has_file, sibling_of
+from tinyml_bench.workloads.cases import sibling_of
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from tinyml_bench.measure import Workbench
     from tinyml_bench.suite import Suite
-    from tinyml_bench.workloads.datasets.split import Inputs
-
-
-def prepare(runtime: Runtime | None = None) -> None:
-    """Import what times: TensorFlow, for the threads of `runtime`, or LiteRT without it.
-
-    Where something else in this process has begun to use TensorFlow, its threads stay as they are.
-    """
-    runtime = runtime or Runtime()
-    with contextlib.suppress(UsageError):
-        if runtime.name != "tf":
-            from tinyml_bench.tflite.interpreter import load_runtime
-
-            load_runtime(runtime)
-            return
-        tensorflow = import_tensorflow()
-        with contextlib.suppress(RuntimeError):
-            tensorflow.config.threading.set_intra_op_parallelism_threads(runtime.threads)
 
 
 def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:
@@ -73,34 +48,8 @@ def _leave_unused(benchmark: BenchmarkFixture) -> None:
     benchmark(lambda: None)
 
 
-def invocation(workbench: Workbench, case: CaseId) -> Invoke:
-    """Return a function that runs one inference of `case` on its first test sample."""
-    sample = workbench.first_sample(case)
-    prepare(workbench.runtime)
-    with silenced():
-        if not has_file(case):
-            return _keras_invocation(workbench, case, sample)
-        from tinyml_bench.tflite.interpreter import Runner
-
-        path = workbench.model_file(case).path
-        return Runner.from_file(path, workbench.runtime).single(sample)
-
-
 def extra_info(measurement: Measurement) -> dict[str, Any]:
     """Return what pytest-benchmark's file keeps of a case beside its timings."""
     case = measurement.case
     named = {"dataset": case.dataset, "model": case.model, "variant": case.variant}
     return {**named, **measurement.facts, "cached": measurement.cached}
-
-
-def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Invoke:
-    import tensorflow as tf
-
-    from tinyml_bench.training import checkpoints
-    from tinyml_bench.workloads.models.graph import graph_of
-
-    graph = graph_of(checkpoints.load_model(workbench.workload(case)))
-    several = sample if isinstance(sample, tuple) else (sample,)
-    function = graph.function(None, [one.shape for one in several])
-    tensors = [tf.constant(one) for one in graph.cast([one[np.newaxis] for one in several])]
-    return lambda: function(*tensors)

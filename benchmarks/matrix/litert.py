@@ -21,6 +21,7 @@ from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging import paired_predictions
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
+from tinyml_bench.measuring.worker_tasks import Images
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -29,7 +30,6 @@ from tinyml_bench.records.run import Run
 from tinyml_bench.report import sentence
 from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
-from tinyml_bench.tasks import Images
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS

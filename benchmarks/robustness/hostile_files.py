@@ -22,7 +22,7 @@ import numpy as np
 from tabulate import tabulate
 
 import tinyml_bench
-from tinyml_bench.measure import Workbench
+from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.suite import cases_of

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from tinyml_bench.judging import format_claims
-from tinyml_bench.latency import PairedTimer
+from tinyml_bench.measuring.latency import PairedTimer
 from tinyml_bench.tflite import litert_quantizer, structure
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runner, Runtime

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.latency import PairedTimer
+from tinyml_bench.measuring.latency import PairedTimer
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import converter
 from tinyml_bench.tflite.file import read_model

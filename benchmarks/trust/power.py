@@ -101,7 +101,7 @@ def ab_power(runs: int) -> list[dict[str, Any]]:
 
 def instruction_counts(path: Path, python: str, repeats: int = 10) -> list[int] | str:
     """Count the instructions of one inference `repeats` times, or say why it cannot be done."""
-    from tinyml_bench.instructions import instructions_per_inference
+    from tinyml_bench.measuring.instructions import instructions_per_inference
 
     if shutil.which("valgrind") is None:
         return "valgrind is not installed"

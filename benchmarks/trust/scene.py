@@ -11,7 +11,7 @@ from typing import Any
 from tinyml_bench.judging import judge, overlay_gate
 from tinyml_bench.judging.overlay_gate import Expected
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.measure import Workbench
+from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Baseline, Measurement

@@ -123,8 +123,9 @@ class MadeUpWorkbench:
 
 
 tinyml_bench.suite._make_workbench = MadeUpWorkbench
-tinyml_bench.timing.invocation = lambda workbench, case: lambda: None
-tinyml_bench.timing.prepare = lambda threads: None  # or every run would import TensorFlow
+tinyml_bench.measuring.latency.invocation = lambda workbench, case: lambda: None
+tinyml_bench.measuring.latency.prepare = lambda threads: None  # or every run would import
+TensorFlow
 """
 
 _TESTS = """

@@ -12,7 +12,7 @@ from tinyml_bench.records.measurement import Crash
 
 # Stands in for valgrind: `counts.json` has the count of a variant, or why there is none.
 _COUNTS = """
-import tinyml_bench.instructions
+import tinyml_bench.measuring.instructions
 from types import SimpleNamespace
 from tinyml_bench.errors import UsageError
 
@@ -24,7 +24,7 @@ def count(path):
         raise UsageError(found)
     return found
 
-tinyml_bench.instructions.instructions_per_inference = count
+tinyml_bench.measuring.instructions.instructions_per_inference = count
 """
 
 _TEST = """

@@ -104,10 +104,10 @@ class Agent:
 
     def do_describe(self, workload: str) -> Answer:
         """Load a workload; say what a conversion and an evaluation of it depend on."""
-        from tinyml_bench import tasks
+        from tinyml_bench.measuring import worker_tasks
 
         found, images = self._workload(workload)
-        described = tasks.describe(found, images)
+        described = worker_tasks.describe(found, images)
         self._described.add(workload)
         return {
             "network": described.network_sha256,
@@ -118,7 +118,7 @@ class Agent:
 
     def do_convert(self, workload: str, variant: str) -> Answer:
         """Return the ``.tflite`` file, and what converting it has warned of."""
-        from tinyml_bench import tasks
+        from tinyml_bench.measuring import worker_tasks
         from tinyml_bench.system.native_output import silenced
         from tinyml_bench.workloads.variants.recipes import VARIANTS
 
@@ -128,7 +128,7 @@ class Agent:
         found, images = self._workload(workload)
         with _outspoken(), warnings.catch_warnings(record=True) as caught, silenced() as chatter:
             warnings.simplefilter("always")
-            content = tasks.convert(found, images, VARIANTS[variant])
+            content = worker_tasks.convert(found, images, VARIANTS[variant])
         said = [f"{one.category.__name__}: {one.message}" for one in caught]
         return {"warnings": list(native_warnings([*said, *chatter.text.splitlines()]))}, [content]
 
@@ -136,7 +136,7 @@ class Agent:
         """Run the first test images, `batch` at a time; no `content` is the network itself."""
         import numpy as np
 
-        from tinyml_bench import tasks
+        from tinyml_bench.measuring import worker_tasks
         from tinyml_bench.system.native_output import silenced
         from tinyml_bench.tflite.interpreter import Runner
 
@@ -146,7 +146,7 @@ class Agent:
             with silenced():
                 scores, _ = Runner.from_bytes(content).predict(split.images[:samples], batch)
         else:
-            shard = tasks.evaluate_reference(found, images, (0, samples))
+            shard = worker_tasks.evaluate_reference(found, images, (0, samples))
             assert shard.scores is not None  # noqa: S101 - they were not declined
             scores = shard.scores
         labels = split.labels[:samples].astype(np.int64)
@@ -198,8 +198,8 @@ class Agent:
 
     def _workload(self, name: str) -> tuple[Any, Any]:
         from tinyml_bench.judging.policy.project import Project
+        from tinyml_bench.measuring.worker_tasks import Images
         from tinyml_bench.system.native_output import import_tensorflow
-        from tinyml_bench.tasks import Images
         from tinyml_bench.workloads.datasets import DATASETS
         from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -229,14 +229,14 @@ def _network(workload: Any, image: Any) -> Callable[[], Callable[[], object]]:
     import numpy as np
     import tensorflow as tf
 
-    from tinyml_bench import tasks
+    from tinyml_bench.measuring import worker_tasks
     from tinyml_bench.training import checkpoints
 
     model = checkpoints.load_model(workload)
     tensor = tf.constant(image[np.newaxis].astype(np.float32))
 
     def prepare() -> Callable[[], object]:
-        function = tasks.keras_function(model)
+        function = worker_tasks.keras_function(model)
         return lambda: function(tensor)
 
     return prepare

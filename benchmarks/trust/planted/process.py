@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench import tasks
-from tinyml_bench.measure import Workbench
+from tinyml_bench.measuring import worker_tasks
+from tinyml_bench.measuring.workbench import Workbench
+from tinyml_bench.measuring.worker_tasks import Description, Shard
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from tinyml_bench.tasks import Description, Shard
 from trust.catalogue import Answer, plant
 from trust.scene import Stage
 
@@ -50,13 +50,13 @@ class Swapping(Executor):
 
 
 def _die(
-    stage: Stage, task: Task, asked: Task = tasks.convert, limit: float = LIMIT_SECONDS
+    stage: Stage, task: Task, asked: Task = worker_tasks.convert, limit: float = LIMIT_SECONDS
 ) -> list[Answer]:
     """Let a worker run `task` where it is `asked` for another, and judge what came of it."""
     healthy = stage.healthy()
     made_up: dict[Task, Task] = {
-        tasks.describe: _describe,
-        tasks.convert: functools.partial(_give, healthy.content),
+        worker_tasks.describe: _describe,
+        worker_tasks.convert: functools.partial(_give, healthy.content),
         asked: task,
     }
     case = stage.case("int8")
@@ -156,7 +156,7 @@ for _name, _words, _task, _planted in (
        words="crashed in evaluation: .*shape .* for 500 images")  # fmt: skip
 def short(stage: Stage) -> list[Answer]:
     """The evaluation returns scores of fewer images than it was given."""
-    return _die(stage, _short, tasks.evaluate)
+    return _die(stage, _short, worker_tasks.evaluate)
 
 
 def _short(*_: Any) -> Shard:
@@ -167,7 +167,7 @@ def _short(*_: Any) -> Shard:
        words="crashed in evaluation: .*not a finite number for 500 of 500")  # fmt: skip
 def not_a_number(stage: Stage) -> list[Answer]:
     """Every score is NaN."""
-    return _die(stage, _not_a_number, tasks.evaluate)
+    return _die(stage, _not_a_number, worker_tasks.evaluate)
 
 
 def _not_a_number(*_: Any) -> Shard:
@@ -178,7 +178,7 @@ def _not_a_number(*_: Any) -> Shard:
        words="crashed in evaluation: killed by SIGABRT")  # fmt: skip
 def evaluation(stage: Stage) -> list[Answer]:
     """A kernel aborts on the test images; the conversion was fine."""
-    return _die(stage, _abort, tasks.evaluate)
+    return _die(stage, _abort, worker_tasks.evaluate)
 
 
 @plant("other outputs of the same file", FAMILY, gate="case", verdict="nondeterministic",

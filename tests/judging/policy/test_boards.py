@@ -9,7 +9,7 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy import boards
 from tinyml_bench.judging.policy.boards import Board, Budget, boards_from, find, known, parse_size
-from tinyml_bench.targets import npu
+from tinyml_bench.measuring.devices import npu
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyml_bench.cli.commands.c_source import Notes, Source, Vector, identifier
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.targets.c_source import Notes, Source, Vector, identifier
 from tinyml_bench.tflite.file import ModelFile, read_model
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 

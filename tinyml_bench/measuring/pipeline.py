@@ -19,18 +19,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml_bench import describing, stretches, tasks
 from tinyml_bench.errors import ModelFileError, TinymlError, WorkloadError
-from tinyml_bench.evaluations import Evaluation
+from tinyml_bench.measuring import description as describing
+from tinyml_bench.measuring import sharding, worker_tasks
+from tinyml_bench.measuring.evaluation import Evaluation
+from tinyml_bench.measuring.sharding import Call, Contest
+from tinyml_bench.measuring.worker_tasks import Description, Images, Wanted
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
-from tinyml_bench.stretches import Call, Contest
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import TaskError, failure
-from tinyml_bench.tasks import Description, Images, Wanted
 from tinyml_bench.tflite.converter import gzip_size
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.runtime import Runtime
@@ -142,7 +143,9 @@ class Steps:
         def ship() -> Images:
             dataset = DATASETS[case.dataset]
             if isinstance(dataset.load, Provided):
-                load = dataset.load.stored(self.cache, lambda: self.run(tasks.inputs, workload))
+                load = dataset.load.stored(
+                    self.cache, lambda: self.run(worker_tasks.inputs, workload)
+                )
                 dataset = replace(dataset, load=load)
             return Images(dataset, workload.input_size)
 
@@ -179,7 +182,7 @@ class Steps:
     def _describe(self, case: CaseId) -> Description:
         try:
             described: Description = self.run(
-                tasks.describe, self.workload(case), self.images(case)
+                worker_tasks.describe, self.workload(case), self.images(case)
             )
         except TinymlError:
             raise
@@ -248,9 +251,9 @@ class Steps:
         images = self.images(case)
         if recipe.quantizer:
             given = self.model_file(replace(case, variant=workload.sibling)).path.read_bytes()
-            content = self.run(tasks.quantize, given, workload, images, recipe)
+            content = self.run(worker_tasks.quantize, given, workload, images, recipe)
         else:
-            content = self.run(tasks.convert, workload, images, recipe)
+            content = self.run(worker_tasks.convert, workload, images, recipe)
         return self.cache.put("models", name or key(once=os.urandom(16).hex()), ".tflite", content)
 
     def _evaluate(self, case: CaseId) -> Evaluation:
@@ -289,11 +292,11 @@ class Steps:
     ) -> Evaluation:
         if contest is None:
             # What may stop early is slow, and a stretch has a time limit.
-            size = stretches.SMALL if self.early_stop(case) else stretches.LARGE
-            shards = stretches.evaluate(self.executor, self._calls(case, samples, metrics, size))
+            size = sharding.SMALL if self.early_stop(case) else sharding.LARGE
+            shards = sharding.evaluate(self.executor, self._calls(case, samples, metrics, size))
             return Evaluation.from_shards(shards, self._labels(case, samples))
-        shards = stretches.evaluate(
-            self.executor, self._calls(case, samples, metrics, stretches.SMALL), contest.settles
+        shards = sharding.evaluate(
+            self.executor, self._calls(case, samples, metrics, sharding.SMALL), contest.settles
         )
         stopping = contest.stopping(shards)
         made = Evaluation.from_shards(shards, self._labels(case, stopping.samples))
@@ -343,11 +346,13 @@ class Steps:
     ) -> list[Call]:
         workload, images = self.workload(case), self.images(case)
         more = () if _is_plain(workload) else (Wanted(metrics, "accuracy" in workload.metrics),)
-        parts = stretches.cut(samples, size)
+        parts = sharding.cut(samples, size)
         if not cases.has_file(case):
-            return [(tasks.evaluate_reference, workload, images, part, *more) for part in parts]
+            return [
+                (worker_tasks.evaluate_reference, workload, images, part, *more) for part in parts
+            ]
         path = self.model_file(case).path
-        return [(tasks.evaluate, path, images, part, self.runtime, *more) for part in parts]
+        return [(worker_tasks.evaluate, path, images, part, self.runtime, *more) for part in parts]
 
 
 def _told(workload: str, error: Exception) -> str:

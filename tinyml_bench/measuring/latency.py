@@ -6,12 +6,25 @@ turns, round by round in one process, comes from the same moment.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate, paired_ratio
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.system.native_output import import_tensorflow, silenced
+from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.workloads.cases import has_file
+
+if TYPE_CHECKING:
+    from tinyml_bench.measuring.workbench import Workbench
+    from tinyml_bench.workloads.datasets.split import Inputs
 
 Invoke = Callable[[], object]
 
@@ -118,3 +131,46 @@ class PairedTimer:
         started = time.perf_counter_ns()
         self.sibling()
         self.sibling_ns.append(time.perf_counter_ns() - started)
+
+
+def prepare(runtime: Runtime | None = None) -> None:
+    """Import what times: TensorFlow, for the threads of `runtime`, or LiteRT without it.
+
+    Where something else in this process has begun to use TensorFlow, its threads stay as they are.
+    """
+    runtime = runtime or Runtime()
+    with contextlib.suppress(UsageError):
+        if runtime.name != "tf":
+            from tinyml_bench.tflite.interpreter import load_runtime
+
+            load_runtime(runtime)
+            return
+        tensorflow = import_tensorflow()
+        with contextlib.suppress(RuntimeError):
+            tensorflow.config.threading.set_intra_op_parallelism_threads(runtime.threads)
+
+
+def invocation(workbench: Workbench, case: CaseId) -> Invoke:
+    """Return a function that runs one inference of `case` on its first test sample."""
+    sample = workbench.first_sample(case)
+    prepare(workbench.runtime)
+    with silenced():
+        if not has_file(case):
+            return _keras_invocation(workbench, case, sample)
+        from tinyml_bench.tflite.interpreter import Runner
+
+        path = workbench.model_file(case).path
+        return Runner.from_file(path, workbench.runtime).single(sample)
+
+
+def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Invoke:
+    import tensorflow as tf
+
+    from tinyml_bench.training import checkpoints
+    from tinyml_bench.workloads.models.graph import graph_of
+
+    graph = graph_of(checkpoints.load_model(workbench.workload(case)))
+    several = sample if isinstance(sample, tuple) else (sample,)
+    function = graph.function(None, [one.shape for one in several])
+    tensors = [tf.constant(one) for one in graph.cast([one[np.newaxis] for one in several])]
+    return lambda: function(*tensors)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.measuring.devices.micro import MicroRun
 from tinyml_bench.records.deployment import Difference, Parity
-from tinyml_bench.targets.micro import MicroRun
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 MICRO: Final = "micro"

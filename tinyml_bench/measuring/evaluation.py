@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.measuring.worker_tasks import Shard
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import class_labels
 from tinyml_bench.records.predictions import Predictions
-from tinyml_bench.tasks import Shard
 
 # No metric's name begins so.
 _SCORES = "_scores"

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml_bench import tasks
+from tinyml_bench.measuring import worker_tasks
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import Dataset, Split
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import Workload
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def noise():
         shown = 255 - images if split == "calibration" else images
         return Split(split, shown, labels, tuple(map(str, range(60))))
 
-    return tasks.Images(Dataset("noise", tuple("abcdefghij"), "", "", load))
+    return worker_tasks.Images(Dataset("noise", tuple("abcdefghij"), "", "", load))
 
 
 USUAL = [recipe.name for recipe in VARIANTS.values() if recipe.default]
@@ -52,7 +52,9 @@ def files(workload, noise, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for name in USUAL:
         if not VARIANTS[name].is_reference:
-            (folder / f"{name}.tflite").write_bytes(tasks.convert(workload, noise, VARIANTS[name]))
+            (folder / f"{name}.tflite").write_bytes(
+                worker_tasks.convert(workload, noise, VARIANTS[name])
+            )
     return {path.stem: path for path in folder.iterdir()}
 
 
@@ -74,19 +76,19 @@ def test_batches_predict_what_single_images_do(variant, workload, noise, files):
 def evaluated(variant, workload, dataset, files, stretch):
     """Run one stretch of the test split as a worker does."""
     if variant == "tf":
-        return tasks.evaluate_reference(workload, dataset, stretch)
-    return tasks.evaluate(files[variant], dataset, stretch, Runtime())
+        return worker_tasks.evaluate_reference(workload, dataset, stretch)
+    return worker_tasks.evaluate(files[variant], dataset, stretch, Runtime())
 
 
 def test_a_description_tells_what_a_workload_is_made_of(workload, noise):
     """Hashes of network and splits, and the sizes of the saved Keras files."""
-    description = tasks.describe(workload, noise)
+    description = worker_tasks.describe(workload, noise)
     assert description.test_samples == 60
     assert description.test_sha256 == noise.load("test").sha256
     assert (
         description.keras_gzip_bytes < description.keras_bytes < description.keras_optimizer_bytes
     )
-    assert description == tasks.describe(workload, noise)
+    assert description == worker_tasks.describe(workload, noise)
 
 
 def test_an_evaluation_says_what_it_took(workload, noise, files):
@@ -114,17 +116,17 @@ def test_a_runner_is_remembered_by_the_file_it_runs(workload, noise, files):
 def test_one_network_at_a_time_is_remembered(workload, noise):
     """Those of a whole study would fill the memory of every worker."""
     other = Workload("noise", "other", build_custom)
-    tasks.evaluate_reference(workload, noise, (0, 4))
-    tasks.evaluate_reference(other, noise, (0, 4))
-    kept = {name for kind, name in tasks._loaded if kind in ("model", "graph", "function")}
+    worker_tasks.evaluate_reference(workload, noise, (0, 4))
+    worker_tasks.evaluate_reference(other, noise, (0, 4))
+    kept = {name for kind, name in worker_tasks._loaded if kind in ("model", "graph", "function")}
     assert kept == {str(other)}
 
 
 def test_large_images_are_fed_a_few_at_a_time(workload, noise, monkeypatch):
     """The maps of a large network would take gigabytes; the answers are the same."""
-    whole = tasks.evaluate_reference(workload, noise, (0, 20)).scores
+    whole = worker_tasks.evaluate_reference(workload, noise, (0, 20)).scores
     sizes = []
-    graph_of = tasks.graph_of
+    graph_of = worker_tasks.graph_of
 
     def counting(model):
         graph = graph_of(model)
@@ -134,9 +136,9 @@ def test_large_images_are_fed_a_few_at_a_time(workload, noise, monkeypatch):
         )
         return graph
 
-    monkeypatch.setattr(tasks, "graph_of", counting)
-    monkeypatch.setattr(tasks, "_KERAS_VALUES", 8 * 28 * 28)
-    tasks._loaded.clear()
-    parted = tasks.evaluate_reference(workload, noise, (0, 20)).scores
+    monkeypatch.setattr(worker_tasks, "graph_of", counting)
+    monkeypatch.setattr(worker_tasks, "_KERAS_VALUES", 8 * 28 * 28)
+    worker_tasks._loaded.clear()
+    parted = worker_tasks.evaluate_reference(workload, noise, (0, 20)).scores
     assert sizes == [8, 8, 4]
     np.testing.assert_allclose(parted, whole, atol=1e-5)

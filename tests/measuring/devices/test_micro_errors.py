@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tflite_models import CUSTOM, DEQUANTIZE, INT8, RESHAPE, Operator, Tensor, build, classifier
 
-from tinyml_bench.targets.refusals import Refusal, explain, too_large
+from tinyml_bench.measuring.devices.micro_errors import Refusal, explain, too_large
 from tinyml_bench.tflite.file import ModelFile, read_model
 
 TILE, FLOAT16 = 69, 1

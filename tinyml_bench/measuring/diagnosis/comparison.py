@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.layers.matching import matched, positions, producer, stored
-from tinyml_bench.layers.records import Diagnosis, Suspect
-from tinyml_bench.layers.weights import weight_fault
+from tinyml_bench.measuring.diagnosis.matching import matched, positions, producer, stored
+from tinyml_bench.measuring.diagnosis.records import Diagnosis, Suspect
+from tinyml_bench.measuring.diagnosis.weights import weight_fault
 from tinyml_bench.tflite.file import OperatorFact, TensorFact, read_content
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 

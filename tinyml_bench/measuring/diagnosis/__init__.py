@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyml_bench.layers.comparison import MOST_IMAGES, diagnose, suspects
-from tinyml_bench.layers.records import Diagnosis, Suspect, evidence
+from tinyml_bench.measuring.diagnosis.comparison import MOST_IMAGES, diagnose, suspects
+from tinyml_bench.measuring.diagnosis.records import Diagnosis, Suspect, evidence
 
 __all__ = ["MOST_IMAGES", "Diagnosis", "Suspect", "diagnose", "evidence", "suspects"]

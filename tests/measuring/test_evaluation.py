@@ -11,8 +11,8 @@ import pytest
 from making import CLASSES, make_labels
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.evaluations import Evaluation
-from tinyml_bench.tasks import Shard
+from tinyml_bench.measuring.evaluation import Evaluation
+from tinyml_bench.measuring.worker_tasks import Shard
 
 LABELS = make_labels(20)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyml_bench.measuring.worker_tasks import Shard
 from tinyml_bench.metrics.early_stopping import UNDECIDED, EarlyStop, Stopping
 from tinyml_bench.records.predictions import Predictions
-from tinyml_bench.tasks import Shard
 
 Call = tuple[Any, ...]
 """A function of a worker and its arguments."""

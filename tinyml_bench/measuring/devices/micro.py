@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
+from tinyml_bench.measuring.devices import micro_errors
+from tinyml_bench.measuring.devices.micro_errors import Refusal
 from tinyml_bench.records.deployment import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
-from tinyml_bench.targets import refusals
-from tinyml_bench.targets.refusals import Refusal
 from tinyml_bench.tflite.activation_memory import activation_bytes
 from tinyml_bench.tflite.file import IDENTIFIER, ModelFile, read_model
 from tinyml_bench.tflite.interpreter import TensorSpec
@@ -136,7 +136,7 @@ def run(content: bytes, images: NDArray[Any], limit_bytes: int = ARENA_LIMIT_BYT
         raise UsageError(reason)
     if activation_bytes(facts) > limit_bytes:
         # The runtime's own sum would overflow, and it would write beyond its arena.
-        return _not_run(refusals.too_large(limit_bytes))
+        return _not_run(micro_errors.too_large(limit_bytes))
     interpreter, said = _loaded(content, limit_bytes)
     if interpreter is None:
         return _refused(facts, said, limit_bytes)
@@ -291,7 +291,7 @@ def _unknown_version() -> str:
 
 
 def _refused(facts: ModelFile, said: str, arena_bytes: int) -> MicroRun:
-    return _not_run(refusals.explain(facts, said, arena_bytes, _is_registered))
+    return _not_run(micro_errors.explain(facts, said, arena_bytes, _is_registered))
 
 
 def _not_run(refusal: Refusal) -> MicroRun:
@@ -305,7 +305,7 @@ def _is_registered(name: str) -> bool:
     second only where the first is known, and neither is ever run.
     """
     _, said = _loaded(_probe(name, _NO_RUNTIME_HAS_IT), _PROBE_ARENA_BYTES)
-    return refusals.UNREGISTERED not in said or _NO_RUNTIME_HAS_IT in said
+    return micro_errors.UNREGISTERED not in said or _NO_RUNTIME_HAS_IT in said
 
 
 def _probe(*names: str) -> bytes:

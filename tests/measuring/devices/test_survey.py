@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.measuring.devices import micro, npu, parity
+from tinyml_bench.measuring.devices.micro import Arena, MicroRun
+from tinyml_bench.measuring.devices.npu import Estimate
+from tinyml_bench.measuring.devices.survey import MOST_IMAGES, Plan, Survey, is_integer
 from tinyml_bench.records.deployment import Micro, Npu
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed
-from tinyml_bench.targets import micro, npu, parity
-from tinyml_bench.targets.micro import Arena, MicroRun
-from tinyml_bench.targets.npu import Estimate
-from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, is_integer
 from tinyml_bench.tflite.interpreter import Runtime
 
 ALL = Plan(micro=True, accelerator="ethos-u55-128", parity=True)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import describing, layers
-from tinyml_bench.describing import Description
-from tinyml_bench.memory import peak_memory
+from tinyml_bench.measuring import description, diagnosis
+from tinyml_bench.measuring.description import Description
+from tinyml_bench.measuring.peak_memory import peak_memory
 from tinyml_bench.metrics.registry import Quality, class_scores
 from tinyml_bench.tflite import converter, litert_quantizer
 from tinyml_bench.tflite.interpreter import Runner, Runtime, load_runtime
@@ -134,16 +134,16 @@ def describe(workload: Workload, images: Images) -> Description:
     test = images.load("test")
     calibrating = images.load("calibration") if workload.calibrates else None
     if calibrating is not None:
-        of_classes = describing.tells_classes(workload)
+        of_classes = description.tells_classes(workload)
         calibration.check(images.dataset.name, calibrating, test, of_classes=of_classes)
     if workload.files:
-        return describing.of_files(workload, test, calibrating)
-    return describing.of_network(workload, _model(workload), test, calibrating)
+        return description.of_files(workload, test, calibrating)
+    return description.of_network(workload, _model(workload), test, calibrating)
 
 
 def inputs(workload: Workload) -> tuple[Input, ...]:
     """Return what a workload's model takes."""
-    return describing.inputs_of_file(workload) if workload.files else _graph(workload).inputs
+    return description.inputs_of_file(workload) if workload.files else _graph(workload).inputs
 
 
 def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
@@ -227,11 +227,11 @@ def diagnose(
     if len(test.inputs) > 1:
         return "", (f"no layer can be named: the model has {len(test.inputs)} inputs",)
     pixels = test.images
-    chosen = pixels[list(positions)[: layers.MOST_IMAGES]] if positions else pixels[:4]
-    found = layers.diagnose(float_file, file, chosen, _layer_names(workload))
+    chosen = pixels[list(positions)[: diagnosis.MOST_IMAGES]] if positions else pixels[:4]
+    found = diagnosis.diagnose(float_file, file, chosen, _layer_names(workload))
     if not found.suspects:
         return "", (f"no layer can be named: {found.reason}",)
-    return found.suspects[0].layer, layers.evidence(found.suspects)
+    return found.suspects[0].layer, diagnosis.evidence(found.suspects)
 
 
 def keras_function(model: Any) -> Any:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tinyml_bench.latency import PairedTimer
+from tinyml_bench.measuring.latency import PairedTimer
 from tinyml_bench.metrics.catalogue import METRICS
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyml_bench.measuring.devices import micro, npu, parity
 from tinyml_bench.records.deployment import Deployment, Micro, Npu, Parity
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import failure
-from tinyml_bench.targets import micro, npu, parity
 from tinyml_bench.tflite.interpreter import Runtime
 
 MOST_IMAGES = 64

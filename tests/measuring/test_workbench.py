@@ -8,7 +8,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tinyml_bench import measure, tasks
 from tinyml_bench.errors import (
     CacheError,
     CheckpointMissingError,
@@ -16,14 +15,15 @@ from tinyml_bench.errors import (
     UsageError,
     WorkloadError,
 )
-from tinyml_bench.measure import Workbench
+from tinyml_bench.measuring import workbench, worker_tasks
+from tinyml_bench.measuring.pipeline import Once, _conversion_name
+from tinyml_bench.measuring.workbench import Workbench
+from tinyml_bench.measuring.worker_tasks import Description, Shard
 from tinyml_bench.metrics.early_stopping import EarlyStop, Stopping
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.structure import Structure
-from tinyml_bench.steps import Once, _conversion_name
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed
-from tinyml_bench.tasks import Description, Shard
 from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.variants.recipes import VARIANTS, variant
@@ -88,11 +88,11 @@ def toy(monkeypatch):
 
     # The made-up files have no structure to read.
     made_of = Structure(("float32",), ("float32",), ())
-    monkeypatch.setattr(measure, "read_model", lambda _: "model")
-    monkeypatch.setattr(measure, "activation_bytes", lambda _: 77)
-    monkeypatch.setattr(measure.structure, "read", lambda *_: made_of)
+    monkeypatch.setattr(workbench, "read_model", lambda _: "model")
+    monkeypatch.setattr(workbench, "activation_bytes", lambda _: 77)
+    monkeypatch.setattr(workbench.structure, "read", lambda *_: made_of)
     for function in (describe, convert, evaluate, evaluate_reference):
-        monkeypatch.setattr(tasks, function.__name__, function)
+        monkeypatch.setattr(worker_tasks, function.__name__, function)
     yield monkeypatch
     for restore in undo:
         restore()
@@ -217,7 +217,7 @@ def test_a_diagnosis_of_the_same_files_and_images_is_not_made_twice(bench, toy, 
         asked.append((float_file.name != file.name, positions))
         return "conv", ("layer conv: 4.1 dB",)
 
-    toy.setattr(tasks, "diagnose", diagnose)
+    toy.setattr(worker_tasks, "diagnose", diagnose)
     benches = [bench, *(Workbench(Inline(), Cache(tmp_path)) for _ in range(2))]
     told = [
         one.diagnosis(INT8, images)
@@ -244,7 +244,7 @@ def test_what_an_evaluation_depends_on_is_in_its_key(bench, toy, tmp_path, chang
     from dataclasses import replace
 
     bench.measure(INT8)
-    toy.setattr(tasks, "describe", lambda *_: replace(DESCRIPTION, **{changed: "other"}))
+    toy.setattr(worker_tasks, "describe", lambda *_: replace(DESCRIPTION, **{changed: "other"}))
     again = Workbench(Inline(), Cache(tmp_path))
     again.measure(INT8)
     asked = set(again.executor.calls) - {"<lambda>"}
@@ -276,7 +276,7 @@ def fail(error):
 
 def test_a_conversion_that_dies_is_a_crash_of_that_case(bench, toy):
     """The signal and the native lines are kept."""
-    toy.setattr(tasks, "convert", fail(WorkerCrashed("killed by SIGABRT", ("F0 check",))))
+    toy.setattr(worker_tasks, "convert", fail(WorkerCrashed("killed by SIGABRT", ("F0 check",))))
     crash = bench.measure(INT8).crash
     assert (crash.phase, crash.cause, crash.stderr_tail) == (
         "conversion", "killed by SIGABRT", ("F0 check",),
@@ -296,14 +296,14 @@ def test_a_converter_that_dies_as_of_recurrent_layers_says_what_helps(
     bench, toy, case, cause, hinted
 ):
     """Where it calibrates: of a crash like others there is nothing to advise."""
-    toy.setattr(tasks, "convert", fail(WorkerCrashed(cause)))
+    toy.setattr(worker_tasks, "convert", fail(WorkerCrashed(cause)))
     told = " ".join(bench.measure(case).crash.stderr_tail)
     assert ("build the network with tf_keras" in told) is hinted
 
 
 def test_what_a_description_raises_is_told_with_its_call(bench, toy):
     """It is code of the user's that failed, and no converter."""
-    toy.setattr(tasks, "describe", fail(ZeroDivisionError("no samples a second")))
+    toy.setattr(worker_tasks, "describe", fail(ZeroDivisionError("no samples a second")))
     told = r"'toy-net' cannot be had, as their code raised ZeroDivisionError: no samples a second"
     with pytest.raises(WorkloadError, match=told) as caught:
         bench.measure(INT8)
@@ -312,7 +312,7 @@ def test_what_a_description_raises_is_told_with_its_call(bench, toy):
 
 def test_an_evaluation_that_raises_is_a_crash_of_that_case(bench, toy):
     """An ordinary exception of a kernel counts as well."""
-    toy.setattr(tasks, "evaluate", fail(RuntimeError("no_integer_overflow")))
+    toy.setattr(worker_tasks, "evaluate", fail(RuntimeError("no_integer_overflow")))
     measurement = bench.measure(INT8)
     assert measurement.crash.phase == "evaluation"
     assert "no_integer_overflow" in measurement.crash.cause
@@ -322,7 +322,7 @@ def test_an_evaluation_that_raises_is_a_crash_of_that_case(bench, toy):
 def test_an_output_that_is_not_finite_is_a_crash(bench, toy):
     """NaN has no largest class."""
     toy.setattr(
-        tasks,
+        worker_tasks,
         "evaluate",
         lambda _path, _dataset, stretch, _runtime: Shard(
             np.full((stretch[1] - stretch[0], 3), np.nan, np.float32), 1.0, 1.0, None
@@ -333,7 +333,7 @@ def test_an_output_that_is_not_finite_is_a_crash(bench, toy):
 
 def test_without_the_reference_the_rest_is_measured(bench, toy):
     """Drop and agreement are absent with the reason, accuracy is there."""
-    toy.setattr(tasks, "evaluate_reference", fail(WorkerCrashed("killed by SIGSEGV")))
+    toy.setattr(worker_tasks, "evaluate_reference", fail(WorkerCrashed("killed by SIGSEGV")))
     measurement = bench.measure(INT8)
     assert measurement.facts["accuracy"] == 0.8
     for name in ("accuracy_drop", "agreement", "confidence_drift"):
@@ -342,7 +342,7 @@ def test_without_the_reference_the_rest_is_measured(bench, toy):
 
 def test_missing_data_is_no_crash(bench, toy):
     """The case cannot run here, which is not the converter's fault."""
-    toy.setattr(tasks, "describe", fail(DataMissingError("nowhere")))
+    toy.setattr(worker_tasks, "describe", fail(DataMissingError("nowhere")))
     with pytest.raises(DataMissingError, match="nowhere"):
         bench.measure(INT8)
 
@@ -370,7 +370,7 @@ def test_layers_that_training_left_as_they_were_are_known_to_who_reads_the_file(
     workload("toy-small", checkpoint=path, compression=steps)(lambda: None)
     seen = []
     made_of = Structure(("float32",), ("float32",), ())
-    toy.setattr(measure.structure, "read", lambda *given: seen.append(given[-1]) or made_of)
+    toy.setattr(workbench.structure, "read", lambda *given: seen.append(given[-1]) or made_of)
     for name in ("pqat_int8", "pruned80_float32", "int8"):
         bench.measure(CaseId("toy", "small", name))
     assert [one if one is None else set(one) for one in seen] == [
@@ -457,7 +457,7 @@ def slow(toy):
         seen.append(stretch)
         return scores(250, stretch)
 
-    toy.setattr(tasks, "evaluate", evaluate)
+    toy.setattr(worker_tasks, "evaluate", evaluate)
     return seen
 
 
@@ -489,8 +489,8 @@ def test_how_many_images_it_takes_does_not_depend_on_who_was_faster(slow, tmp_pa
 
 def test_a_worse_case_goes_on_until_that_is_proven(toy, tmp_path):
     """Half of its first images are wrong."""
-    toy.setattr(tasks, "evaluate", lambda path, data, part, runtime: scores(2000, part))
-    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
+    toy.setattr(worker_tasks, "evaluate", lambda path, data, part, runtime: scores(2000, part))
+    toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
     measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
     assert measured.stopping.decision == "worse"
     assert measured.samples < 100
@@ -505,8 +505,8 @@ def test_what_is_undecided_takes_all_images(toy, tmp_path):
         predicted = np.where(wrong, (LABELS + 1) % 3, LABELS)[slice(*stretch)]
         return Shard(np.eye(3, dtype=np.float32)[predicted], 1.0, 1.0, 1)
 
-    toy.setattr(tasks, "evaluate", evaluate)
-    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
+    toy.setattr(worker_tasks, "evaluate", evaluate)
+    toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
     measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
     assert measured.stopping.decision == "undecided"
     assert measured.samples == measured.stopping.samples == SAMPLES
@@ -538,8 +538,8 @@ def test_another_rule_or_reference_is_another_evaluation(slow, toy, tmp_path):
     wider = EarlyStop(margin=0.1)
     measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=lambda case: wider).measure(INT8)
     assert (measured.cached, measured.samples < 130) == (False, True)
-    toy.setattr(measure.machine, "cores", lambda: 77)
-    toy.setattr(tasks, "evaluate_reference", lambda load, data, part: scores(251, part))
+    toy.setattr(workbench.machine, "cores", lambda: 77)
+    toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(251, part))
     bench = Workbench(Inline(), Cache(tmp_path / "other"), early_stop_of=stopping)
     assert bench.measure(INT8).stopping.decision == "not worse"
 
@@ -550,6 +550,6 @@ def test_without_a_reference_nothing_stops_early(slow, toy, tmp_path):
     def evaluate_reference(workload, dataset, stretch):
         raise ValueError("no network")
 
-    toy.setattr(tasks, "evaluate_reference", evaluate_reference)
+    toy.setattr(worker_tasks, "evaluate_reference", evaluate_reference)
     measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
     assert (measured.samples, measured.stopping) == (SAMPLES, None)

@@ -8,9 +8,9 @@ import pytest
 import tflite
 from tflite_models import build, classifier
 
-from tinyml_bench import layers
-from tinyml_bench.layers.matching import matched
-from tinyml_bench.layers.weights import weight_fault
+from tinyml_bench.measuring import diagnosis as layers
+from tinyml_bench.measuring.diagnosis.matching import matched
+from tinyml_bench.measuring.diagnosis.weights import weight_fault
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import converter
 from tinyml_bench.tflite.file import OperatorFact, Subgraph, TensorFact
@@ -19,8 +19,8 @@ from tinyml_bench.workloads import models
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import Workload
 
-KEYWORDS = Path(__file__).parents[1] / "examples" / "keyword_spotting"
-CHECKPOINT = Path(__file__).parents[1] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
+KEYWORDS = Path(__file__).parents[3] / "examples" / "keyword_spotting"
+CHECKPOINT = Path(__file__).parents[3] / "benchmarks" / "checkpoints" / "fashion_mnist-custom.npz"
 POINTWISE = b"keywords_1/block2_pointwise_1/convolution"
 NAMES = [f"stage{n}_{kind}" for n in range(1, 6) for kind in ("conv", "norm", "relu", "pool")]
 NAMES += ["average_map", "classify"]

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from tinyml_bench import tasks
 from tinyml_bench.errors import CacheError, CheckpointError, ModelFileError, UsageError
-from tinyml_bench.evaluations import Evaluation
+from tinyml_bench.measuring import worker_tasks
+from tinyml_bench.measuring.devices.survey import MOST_IMAGES, Plan, Survey, Surveyed
+from tinyml_bench.measuring.evaluation import Evaluation
+from tinyml_bench.measuring.pipeline import ModelFile, Steps
 from tinyml_bench.metrics.classification import mean_divergence
 from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.metrics.registry import QUALITIES
@@ -16,11 +18,9 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.provenance import TIMED_AGAINST, Provenance
 from tinyml_bench.records.structure import Structure
-from tinyml_bench.steps import ModelFile, Steps
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.executor import IsolatedExecutor, failure
-from tinyml_bench.targets.survey import MOST_IMAGES, Plan, Survey, Surveyed
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.activation_memory import activation_bytes, peak
 from tinyml_bench.tflite.file import read_model
@@ -154,7 +154,7 @@ class Workbench:
             if (kept := self.cache.get_json("diagnoses", name)) is not None:
                 return str(kept[0]), tuple(map(str, kept[1]))
             told: tuple[str, tuple[str, ...]] = self._steps.run(
-                tasks.diagnose,
+                worker_tasks.diagnose,
                 self._steps.workload(case),
                 self._steps.images(case),
                 sibling.path,

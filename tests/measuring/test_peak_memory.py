@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench import memory
-from tinyml_bench.memory import peak_memory
+from tinyml_bench.measuring import peak_memory as memory
+from tinyml_bench.measuring.peak_memory import peak_memory
 
 MEGABYTE = 1 << 20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux resets the peak")

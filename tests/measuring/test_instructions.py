@@ -8,9 +8,9 @@ from importlib.util import find_spec
 import pytest
 from tflite_models import build, classifier
 
-from tinyml_bench import instructions
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.instructions import InstructionChange, instructions_per_inference
+from tinyml_bench.measuring import instructions
+from tinyml_bench.measuring.instructions import InstructionChange, instructions_per_inference
 from tinyml_bench.tflite.interpreter import Runtime
 
 START, EACH = 300_000_000, 12_345
