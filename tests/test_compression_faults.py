@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
@@ -112,7 +112,9 @@ def failures(variant: str, now: Structure, then: Structure | None = None) -> lis
     )
     stored = dataclasses.replace(make_baseline(variant=variant), structure=then) if then else None
     found = judge.judge(measured, stored, Policy(), GATES)
-    return [report.sentence(one) for one in found if one.fails and one.verdict is Verdict.REGRESSED]
+    return [
+        reporting.sentence(one) for one in found if one.fails and one.verdict is Verdict.REGRESSED
+    ]
 
 
 @pytest.mark.parametrize("variant", ["pruned80_float32", "pruned80_int8", "clustered16_int8"])

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from making import make_measurement
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.structure import Structure
@@ -180,7 +180,9 @@ def failures(variant: str, found: Structure) -> list[str]:
     )
     judged = judge.judge(measured, None, Policy(), GATES)
     return [
-        report.sentence(one) for one in judged if one.fails and one.metric in GATES and one.reason
+        reporting.sentence(one)
+        for one in judged
+        if one.fails and one.metric in GATES and one.reason
     ]
 
 

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench import report, rulebook
+from tinyml_bench import reporting, rulebook
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.findings import JUDGED
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.ledger import differences
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.reporting.differences import differences
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite import paired_tests_of
 from tinyml_bench.workloads.variants.recipes import REFERENCE
@@ -63,13 +63,13 @@ class Comparison:
     def text(self, width: int) -> str:
         """Draw what differs, how often which verdict came, and what fails and why."""
         rows = self._rows()
-        drawn = report.rows_of_text(_HEADINGS, rows, width) if rows else ""
+        drawn = reporting.rows_of_text(_HEADINGS, rows, width) if rows else ""
         return "\n\n".join(block for block in (drawn, self._counts(), *self._told()) if block)
 
     def markdown(self) -> str:
         """Return the same for a pull request."""
         rows = self._rows()
-        drawn = report.markdown_table(_HEADINGS, rows, numbers=range(2, 5))
+        drawn = reporting.markdown_table(_HEADINGS, rows, numbers=range(2, 5))
         what = drawn if rows else "No figure of any case changed."
         failing = [f"- {line}" for line in self._failing()] or ["Every gate passes."]
         blocks = (f"## {self.new} beside {self.old}", what, self._news(), "\n".join(failing))
@@ -103,13 +103,13 @@ class Comparison:
         yield self._news()
         yield "\n".join(self._failing())
         doubtful = (one for one in self.findings if one.verdict is Verdict.INCONCLUSIVE)
-        yield "\n".join(report.sentence(one) for one in doubtful if not one.fails)
+        yield "\n".join(reporting.sentence(one) for one in doubtful if not one.fails)
 
     def _news(self) -> str:
         return f"only in {self.new}: {', '.join(self.added)}" if self.added else ""
 
     def _failing(self) -> list[str]:
-        return list(dict.fromkeys(report.sentence(one) for one in self.findings if one.fails))
+        return list(dict.fromkeys(reporting.sentence(one) for one in self.findings if one.fails))
 
 
 def compare(old: Run, new: Run, project: Project) -> Comparison:

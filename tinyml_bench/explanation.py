@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.boards import Budget
 from tinyml_bench.judging.policy.policy import Policy
@@ -83,7 +83,7 @@ class Explanation:
             for key, said in self.others.items()
             for words, source in said
         ]
-        drawn = report.rows_of_text(headings, rows, width)
+        drawn = reporting.rows_of_text(headings, rows, width)
         return "\n\n".join(block for block in (self.case, drawn, "\n".join(lines)) if block)
 
     def as_json(self) -> dict[str, Any]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tinyml_bench import updating
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
-from tinyml_bench.report import across_runtimes, rows_of_text
+from tinyml_bench.reporting import across_runtimes, rows_of_text
+from tinyml_bench.reporting.differences import _Row, _shown, differences
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import Entry
 from tinyml_bench.suite import Options, Suite
 from tinyml_bench.system.registry import unknown_name
-
-_Row = tuple[str, ...]
 
 # Packages that figures depend on most; a row of the history has room for few.
 _SHOWN_PACKAGES = ("python", "tensorflow")
@@ -47,11 +44,6 @@ def diff(run: Run, project: Project, width: int) -> str:
         return told
     headings = ("case", "metric", "old", "new", "limit", "verdict")
     return f"{rows_of_text(headings, rows, width)}\n\n{told}"
-
-
-def differences(findings: Iterable[Finding]) -> list[_Row]:
-    """Return a row a figure that is not as it was: case, metric, old, new, limit, verdict."""
-    return [_difference(finding) for finding in findings if _differs(finding)]
 
 
 def verify(project: Project) -> str:
@@ -118,22 +110,6 @@ def history(case: str, project: Project, width: int) -> str:
     return rows_of_text(("date", "metric", "old", "new", "reason", "toolchain"), rows, width)
 
 
-def _differs(finding: Finding) -> bool:
-    if finding.verdict is not Verdict.MATCHED:
-        return True
-    # What is not stored is judged without a stored value to differ from.
-    stored = finding.metric in METRICS and METRICS[finding.metric].stored
-    return stored and finding.baseline != finding.current
-
-
-def _difference(finding: Finding) -> _Row:
-    name = finding.metric
-    return (
-        finding.case, name, _shown(name, finding.baseline), _shown(name, finding.current),
-        _shown(name, finding.limit), str(finding.verdict),
-    )  # fmt: skip
-
-
 def _entry_rows(entry: Entry) -> Iterator[_Row]:
     """Yield the changed figures; what they share stands in the first row."""
     cells = [(name, _shown(name, old), _shown(name, new)) for name, old, new in entry.facts]
@@ -145,9 +121,3 @@ def _entry_rows(entry: Entry) -> Iterator[_Row]:
     for cell in cells or [("provenance", "-", "-")]:
         yield said[0], *cell, *said[1:]
         said = ("", "", "")
-
-
-def _shown(name: str, value: float | None) -> str:
-    if value is None or name not in METRICS:
-        return "-" if value is None else f"{value:.6g}"
-    return METRICS[name].show(value)

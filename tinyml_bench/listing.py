@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.report import availability, rows_of_text
+from tinyml_bench.reporting import availability, rows_of_text
 from tinyml_bench.storage import baselines
 from tinyml_bench.training.compressed_checkpoints import untrained
 from tinyml_bench.workloads.cases import cases_of, without

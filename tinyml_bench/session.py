@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import checks, counting, report, rulebook
+from tinyml_bench import checks, counting, reporting, rulebook
 from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
 from tinyml_bench.errors import (
     CheckpointMissingError,
@@ -88,7 +88,7 @@ class CaseUnderTest:
         self._item.stash.setdefault(_FINDINGS, []).extend(findings)
         self._note(findings)
         if failing := [finding for finding in findings if finding.fails]:
-            pytest.fail(report.failure(failing), pytrace=False)
+            pytest.fail(reporting.failure(failing), pytrace=False)
 
     def time(self, benchmark: BenchmarkFixture) -> None:
         """Time one inference of the case in turns with its float32 sibling.
@@ -282,12 +282,12 @@ class SessionHooks:
         terminal = terminalreporter._tw
         terminal.line()
         terminal.sep("=", "tinyml-bench")
-        told = report.summary(
+        told = reporting.summary(
             self._run,
             width=terminal.fullwidth,
             colour=terminal.hasmarkup,
             paper=self.config.option.tinyml_paper,
-            shelf=report.Shelf(self.suite.board, self.project.boards),
+            shelf=reporting.Shelf(self.suite.board, self.project.boards),
         )
         terminal.line(as_started(self.config, told))
         told_after = (*self._left_out(), *self._deviating(), *_update_lines(self._update))
@@ -372,7 +372,7 @@ class SessionHooks:
     def _deviating(self) -> list[str]:
         known = self.suite.deviations()
         deviating = [one for one in self._findings if deviations.known(one, known)]
-        return [report.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
+        return [reporting.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
 
     def _save_run(self, *, interrupted: bool) -> None:
         """Save what was measured; what an earlier run has saved is not lost to nothing, or half."""
@@ -426,7 +426,7 @@ def _newest(old: Measurement | None, new: Measurement) -> Measurement:
 
 
 def _update_lines(update: Outcome) -> list[str]:
-    told = [line for change in update.changes for line in report.change_lines(change)]
+    told = [line for change in update.changes for line in reporting.change_lines(change)]
     return [*told, *update.notes]
 
 

@@ -27,7 +27,7 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
-from tinyml_bench.report import sentence
+from tinyml_bench.reporting import sentence
 from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
 from tinyml_bench.tflite.interpreter import Runner, Runtime

@@ -11,13 +11,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from matrix.environments import ALL, NIGHTLY, ROOT, Environment
-from tinyml_bench import comparison, report
+from tinyml_bench import comparison, reporting
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
-from tinyml_bench.report import sentence
-from tinyml_bench.report.grid import rows_of_text, table
+from tinyml_bench.reporting import sentence
+from tinyml_bench.reporting.text_table import rows_of_text, table
 from tinyml_bench.storage import runs
 
 TESTS = ROOT / ".tinyml_bench" / "matrix"
@@ -154,7 +154,7 @@ def tell(name: str, markdown: Sequence[Path]) -> int:
     except TinymlError as error:
         print(error)
         return 2
-    text = "\n\n".join([report.tables(run, width=100, form="markdown"), report.verdicts(run)])
+    text = "\n\n".join([reporting.tables(run, width=100, form="markdown"), reporting.verdicts(run)])
     print(text)
     _append(markdown, text)
     return 0

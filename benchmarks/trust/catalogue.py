@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.report import sentence
+from tinyml_bench.reporting import sentence
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.system.workers.process import failure
 

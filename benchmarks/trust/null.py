@@ -14,7 +14,7 @@ from typing import Any
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.report import sentence
+from tinyml_bench.reporting import sentence
 from tinyml_bench.suite import Options, Suite
 from trust.running import REAL, ROOT
 

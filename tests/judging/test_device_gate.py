@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from making import make_baseline, make_measurement, make_provenance
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.boards import Board, Budget
 from tinyml_bench.judging.policy.policy import Policy
@@ -61,7 +61,7 @@ def the(metric, now, then=None):
 
 def first_line(finding):
     """Return what a failing test says first."""
-    return report.failure([finding]).splitlines()[0]
+    return reporting.failure([finding]).splitlines()[0]
 
 
 def test_what_did_not_change_matches():

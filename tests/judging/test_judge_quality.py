@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import make_errors, make_measurement, make_regression, make_stored
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.judging import judge as gates
 from tinyml_bench.judging.common_samples import at_prefix
 from tinyml_bench.judging.judge import QUALITY, Reference, judge, quality_metrics
@@ -38,7 +38,7 @@ def test_a_worse_figure_that_the_samples_bear_out_regresses():
     assert len(finding.flipped) == 5
     assert finding.evidence[0].startswith("of 400 samples 400 contribute worse to mse, 0 better")
     assert finding.advice.endswith('--baseline-update --reason "why"')
-    first = report.failure([finding]).splitlines()[0]
+    first = reporting.failure([finding]).splitlines()[0]
     assert first.startswith(
         f"tiny-cnn-int8 mse: {finding.baseline:.6g} -> {finding.current:.6g}, limit "
     )
@@ -47,7 +47,7 @@ def test_a_worse_figure_that_the_samples_bear_out_regresses():
 def test_the_line_of_a_failure_names_the_layer_to_look_at():
     """In the form of every failure."""
     finding = replace(one(make_regression(errors=make_errors(worse=0.2))), layer="dense_1")
-    assert report.sentence(finding).endswith("; look at layer dense_1")
+    assert reporting.sentence(finding).endswith("; look at layer dense_1")
 
 
 def test_a_worse_figure_by_chance_is_inconclusive():
@@ -317,7 +317,7 @@ class TestCollapse:
         assert missing.verdict is Verdict.MISSING
         assert (collapse.metric, collapse.fails) == ("collapse", True)
         said = "tiny-cnn-int8 collapse: all 400 samples get one and the same output"
-        assert report.sentence(collapse) == said
+        assert reporting.sentence(collapse) == said
 
     def test_two_outputs_are_no_collapse(self):
         """And a single sample is none either."""

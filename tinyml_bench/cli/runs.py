@@ -78,17 +78,17 @@ def _list(_: argparse.Namespace) -> str:
 
 
 def _table(options: argparse.Namespace) -> str:
-    from tinyml_bench import report
+    from tinyml_bench import reporting
     from tinyml_bench.storage import runs
 
     here, columns = project(), width()
     run = runs.read_run(options.run, here.runs)
-    drawn = report.tables(
+    drawn = reporting.tables(
         run, width=columns, form=options.format, paper=options.paper, basis=options.basis
     )
-    shelf = report.Shelf(own=here.boards)
-    met = report.devices(run, width=columns, form=options.format, shelf=shelf)
-    told = report.verdicts(run) if options.format == "markdown" else ""
+    shelf = reporting.Shelf(own=here.boards)
+    met = reporting.devices(run, width=columns, form=options.format, shelf=shelf)
+    told = reporting.verdicts(run) if options.format == "markdown" else ""
     return "\n\n".join(part for part in (drawn, met, told) if part)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tinyml_bench import paper
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.report.grid import broken, table
-from tinyml_bench.report.panels import letter
+from tinyml_bench.reporting.table_contents import letter
+from tinyml_bench.reporting.text_table import broken, table
 
 _WIDEST_HEADING = 12
 MISSING = "missing"

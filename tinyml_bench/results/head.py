@@ -10,7 +10,7 @@ from tinyml_bench import goals, paper
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.provenance import KERAS, Provenance
-from tinyml_bench.report.sentences import sentence
+from tinyml_bench.reporting.sentences import sentence
 from tinyml_bench.results.study import REFERENCE, Study, collapse
 
 _SHOWN_FAILURES = 20

@@ -13,7 +13,7 @@ from typing import Any
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.report.grid import filled
+from tinyml_bench.reporting.text_table import filled
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps
 from tinyml_bench.versions.comparing import cause

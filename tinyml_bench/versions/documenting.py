@@ -10,7 +10,7 @@ from pathlib import Path
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.report.grid import table
+from tinyml_bench.reporting.text_table import table
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.files import write_atomically
 from tinyml_bench.system.progress import Steps

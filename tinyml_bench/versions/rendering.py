@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tinyml_bench.report.grid import filled, rows_of_text, table
+from tinyml_bench.reporting.text_table import filled, rows_of_text, table
 from tinyml_bench.versions.comparing import Comparison
 from tinyml_bench.versions.difference import Difference
 from tinyml_bench.versions.words import gathered

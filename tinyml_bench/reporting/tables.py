@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.run import Run
-from tinyml_bench.report.grid import (
+from tinyml_bench.reporting.csv_rows import as_csv
+from tinyml_bench.reporting.table_contents import Cell, Panel, Sheet, sheet
+from tinyml_bench.reporting.text_table import (
     NARROWEST,
     PAD,
     broken,
@@ -19,8 +21,6 @@ from tinyml_bench.report.grid import (
     table,
     trimmed,
 )
-from tinyml_bench.report.panels import Cell, Panel, Sheet, sheet
-from tinyml_bench.report.rows import as_csv
 from tinyml_bench.system.registry import unknown_name
 
 _FORMS = ("text", "markdown", "csv")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tinyml_bench.report.deployment import Shelf, devices
-from tinyml_bench.report.grid import markdown_table, rows_of_text
-from tinyml_bench.report.sentences import change_lines, failure, sentence, verdicts
-from tinyml_bench.report.summary import across_runtimes, summary
-from tinyml_bench.report.tables import availability, tables
+from tinyml_bench.reporting.devices import Shelf, devices
+from tinyml_bench.reporting.sentences import change_lines, failure, sentence, verdicts
+from tinyml_bench.reporting.summary import across_runtimes, summary
+from tinyml_bench.reporting.tables import availability, tables
+from tinyml_bench.reporting.text_table import markdown_table, rows_of_text
 
 __all__ = [
     "Shelf",

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from making import make_measurement, make_predictions
 
-from tinyml_bench import report
-from tinyml_bench.pareto import SAME_LATENCY, Standing, unbeaten
+from tinyml_bench import reporting
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
+from tinyml_bench.reporting.pareto import SAME_LATENCY, Standing, unbeaten
 
 
 def make(variant, *, wrong=100, gzip=100, ratio=1.0, spread=0.001, samples=1000, without=()):
@@ -98,7 +98,7 @@ def test_a_timing_without_interval_is_a_point():
 
 def drawn(*measured, width=100, form="text"):
     """Return the tables of a run."""
-    return report.tables(Run("any", "now", measured, ()), width=width, form=form)
+    return reporting.tables(Run("any", "now", measured, ()), width=width, form=form)
 
 
 TITLE = "beaten by no other variant in accuracy, gzip size and latency at once:"

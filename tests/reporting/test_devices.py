@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from making import make_measurement
 
-from tinyml_bench import report
+from tinyml_bench import reporting
 from tinyml_bench.judging.policy.boards import Board, find, known
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
-from tinyml_bench.report import Shelf, devices
+from tinyml_bench.reporting import Shelf, devices
 
 NO_VELA = "ethos-u-vela is not installed; pip install 'tinyml-bench[npu]'"
 
@@ -222,7 +222,7 @@ def test_markdown_has_a_row_a_case_and_csv_nothing_to_add():
     assert "| fashion_mnist-custom-int8 " in drawn
     assert "| 2 CONV_2D, SOFTMAX |" in drawn
     assert devices(run(*every_kind()), width=80, form="csv") == ""
-    rows = report.tables(run(*every_kind()), width=80, form="csv").splitlines()
+    rows = reporting.tables(run(*every_kind()), width=80, form="csv").splitlines()
     assert "npu_cycles,fashion_mnist-custom,int8,269186,cycles,," in rows
     assert "arena_bytes,fashion_mnist-custom,int8,62976,bytes,," in rows
 
@@ -232,7 +232,7 @@ def test_nothing_is_drawn_where_nothing_was_measured(deployment):
     """Nobody who does not ask reads a word of it."""
     nothing = run(case("int8", deployment, absent={"npu": NO_VELA}))
     assert devices(nothing, width=80) == ""
-    assert "device" not in report.summary(nothing, width=80, colour=False)
+    assert "device" not in reporting.summary(nothing, width=80, colour=False)
 
 
 def test_the_summary_has_the_table_and_each_missing_extra_in_one_line():
@@ -247,7 +247,7 @@ def test_the_summary_has_the_table_and_each_missing_extra_in_one_line():
             ("parity", Verdict.MISSING, "the baseline has none"),
         )
     ]
-    lines = report.summary(run(*measured, findings=findings), 80, colour=False).splitlines()
+    lines = reporting.summary(run(*measured, findings=findings), 80, colour=False).splitlines()
     assert f"5 npu figures are incomparable: {NO_VELA}" in lines
     (unstored,) = [line for line in lines if line.startswith("not judged")]
     assert "micro of 5 cases, parity of 5 cases" in unstored

@@ -11,8 +11,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.report import captions
-from tinyml_bench.report.figures import (
+from tinyml_bench.reporting import captions
+from tinyml_bench.reporting.figures import (
     ACCURACY,
     GZIP,
     LATENCY,

@@ -12,9 +12,9 @@ from tinyml_bench.records.deployment import FACTS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.provenance import ACROSS
 from tinyml_bench.records.run import Run
-from tinyml_bench.report.deployment import Shelf, devices
-from tinyml_bench.report.sentences import sentence
-from tinyml_bench.report.tables import tables
+from tinyml_bench.reporting.devices import Shelf, devices
+from tinyml_bench.reporting.sentences import sentence
+from tinyml_bench.reporting.tables import tables
 
 _RED, _GREEN, _YELLOW = "31", "32", "33"
 _PAINT = (

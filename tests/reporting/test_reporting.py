@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from making import make_provenance
 
-from tinyml_bench import paper, report
+from tinyml_bench import paper, reporting
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
@@ -141,7 +141,7 @@ SENTENCES = [
 @pytest.mark.parametrize(("finding", "expected"), SENTENCES, ids=[text for _, text in SENTENCES])
 def test_a_finding_is_one_sentence(finding, expected):
     """Each verdict has its sentence, with values in the metric's own form."""
-    assert report.sentence(finding) == expected
+    assert reporting.sentence(finding) == expected
 
 
 def test_a_failure_is_sentences_then_evidence_then_advice():
@@ -165,24 +165,24 @@ def test_a_failure_is_sentences_then_evidence_then_advice():
             advice="run this",
         ),
     ]
-    assert report.failure(findings).splitlines() == [
+    assert reporting.failure(findings).splitlines() == [
         f"{INT8} accuracy: 0.9000 -> 0.8000, limit 0.8900",
         f"{INT8} agreement: no baseline",
         "    12 images flipped",
         "    numpy was 1 and is 2",
         "run this",
     ]
-    assert report.failure(findings[:1]) == ""
+    assert reporting.failure(findings[:1]) == ""
 
 
 def test_an_update_is_told_as_old_and_new():
     """A created file is one line; an updated one lists every changed figure."""
     path = Path("baselines/w/int8.json")
-    assert report.change_lines(Change(path, True, (("accuracy", None, 0.9),))) == [
+    assert reporting.change_lines(Change(path, True, (("accuracy", None, 0.9),))) == [
         "created baselines/w/int8.json"
     ]
     change = Change(path, False, (("accuracy", 0.9, 0.91), ("gzip_bytes", 10, None)), flips=1)
-    assert report.change_lines(change) == [
+    assert reporting.change_lines(change) == [
         "updated baselines/w/int8.json",
         "    accuracy: 0.9000 -> 0.9100",
         "    gzip_bytes: 10 -> none",
@@ -216,7 +216,7 @@ fashion_mnist-custom-int16x8 crashed in conversion: killed by SIGABRT"""
 
 def test_a_lone_workload_in_a_narrow_terminal_is_one_table():
     """Formats are rows, metrics are columns; every mark in use, and no other, is explained."""
-    assert report.tables(_small_run(), width=80) == NARROW
+    assert reporting.tables(_small_run(), width=80) == NARROW
 
 
 def test_the_size_after_gzip_stands_beside_the_reduction_where_it_was_measured():
@@ -225,19 +225,19 @@ def test_the_size_after_gzip_stands_beside_the_reduction_where_it_was_measured()
     cases = {"tf": {}, "int8": {"size_reduction": 0.7384, "gzip_bytes": 243_715}}
     cases["pruned80_int8"] = {"size_reduction": 0.7384, "gzip_bytes": 81_911}
     run = _run(*(_measurement(f"{name}-{key}", **facts) for key, facts in cases.items()))
-    drawn = report.tables(run, width=80)
+    drawn = reporting.tables(run, width=80)
     assert "Size reduction: % against the float32 .tflite; KiB after gzip" in drawn
     rows = {line.split()[0]: line for line in drawn.splitlines() if line}
     assert rows["int8"].split()[2:4] == ["73.84", "238.0"]
     lines = drawn.splitlines()
     assert lines[lines.index(rows["int8"]) + 1] == rows["pruned80_int8"]
     assert rows["pruned80_int8"].split()[2:4] == ["73.84", "80.0"]
-    assert "gzip" not in report.tables(run, width=80, paper=True).partition("beaten")[0]
+    assert "gzip" not in reporting.tables(run, width=80, paper=True).partition("beaten")[0]
 
 
 def test_a_wide_terminal_shows_the_paper_s_layout():
     """A row a workload, a column a format, a table a metric, headings resting on the rule."""
-    drawn = report.tables(_small_run(), width=140)
+    drawn = reporting.tables(_small_run(), width=140)
     assert drawn.startswith(
         "Accuracy: % of 10,000 test images\n"
         "\n"
@@ -254,14 +254,14 @@ def test_a_wide_terminal_shows_the_paper_s_layout():
 
 def test_headings_are_broken_before_the_layout_is():
     """Where whole names do not fit, they are broken after an underscore and rest on the rule."""
-    lines = report.tables(_small_run(), width=110).splitlines()
+    lines = reporting.tables(_small_run(), width=110).splitlines()
     assert lines[2].split() == ["optimize_", "optimize_", "experimental_"]
     assert lines[3].split()[3:7] == ["float16", "for_size", "for_latency", "sparsity"]
 
 
 def test_markdown_is_a_pipe_table_a_metric():
     """No line is wrapped, figures are aligned to the right, footnotes are a list."""
-    lines = report.tables(_small_run(), width=40, form="markdown").splitlines()
+    lines = reporting.tables(_small_run(), width=40, form="markdown").splitlines()
     assert lines[:2] == ["### Accuracy: % of 10,000 test images", ""]
     assert "\n".join(lines[2:5]) == (
         "| workload             |    tf |   float32 |   float16 |   optimize_for_size |"
@@ -281,7 +281,7 @@ def test_markdown_is_a_pipe_table_a_metric():
 
 def test_csv_is_one_long_table_in_the_metrics_own_units():
     """Crashed and unmeasured cases have rows too, with the reason."""
-    assert report.tables(_small_run(), width=80, form="csv") == (
+    assert reporting.tables(_small_run(), width=80, form="csv") == (
         "metric,workload,variant,value,unit,verdict,note\n"
         "case,fashion_mnist-custom,int16x8,,,crashed,conversion: killed by SIGABRT\n"
         "accuracy,fashion_mnist-custom,tf,0.9231,share,,\n"
@@ -303,7 +303,7 @@ def test_csv_is_one_long_table_in_the_metrics_own_units():
 
 def test_csv_has_the_paper_s_figure_in_the_same_unit():
     """The added column holds what the paper prints for that case and metric, or nothing."""
-    drawn = report.tables(_small_run(), width=80, form="csv", paper=True)
+    drawn = reporting.tables(_small_run(), width=80, form="csv", paper=True)
     rows = {
         (row["metric"], row["variant"]): row["paper"] for row in csv.DictReader(io.StringIO(drawn))
     }
@@ -319,7 +319,7 @@ def test_csv_has_the_paper_s_figure_in_the_same_unit():
 def test_no_line_is_wider_than_the_terminal(width, workloads, with_paper):
     """Whatever the width, the marks and the number of workloads, each figure is there and fits."""
     run = _big_run(workloads)
-    drawn = report.tables(run, width=width, paper=with_paper)
+    drawn = reporting.tables(run, width=width, paper=with_paper)
     assert max(len(line) for line in drawn.splitlines()) <= width
     assert all(line == line.rstrip() for line in drawn.splitlines())
     assert drawn.count("92.31") == 8 * workloads
@@ -334,28 +334,28 @@ def test_long_names_of_a_user_s_own_still_fit(width):
     run = _run(
         _measurement(f"{name}-custom_network-{name}"), *_big_run(1, variants=("mine",)).measurements
     )
-    drawn = report.tables(run, width=width)
+    drawn = reporting.tables(run, width=width)
     assert max(len(line) for line in drawn.splitlines()) <= width
     assert "mine" in drawn
 
 
 def test_a_user_s_variant_comes_after_the_paper_s_eight():
     """The order of formats is the paper's, then the run's."""
-    drawn = report.tables(_big_run(1, variants=("mine",)), width=200)
+    drawn = reporting.tables(_big_run(1, variants=("mine",)), width=200)
     heading = next(line for line in drawn.splitlines() if line.startswith("workload"))
     assert heading.split()[1:] == [*paper.variants(), "mine"]
 
 
 def test_the_paper_s_figures_stand_below_ours_in_its_own_basis():
     """The line below ours is the printed one, odd cells lettered, blanks left blank."""
-    lines = report.tables(_big_run(3), width=200, paper=True).splitlines()
+    lines = reporting.tables(_big_run(3), width=200, paper=True).splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("fashion_mnist-mobilenet"))
     printed = "paper 88.84 88.85 88.93 84.87 84.87 88.85 84.87 a 10.00 b"
     assert " ".join(lines[at + 1].split()) == printed
     assert "Size reduction: % against the Keras file with Adam's two slots a weight" in lines
     assert any(line.startswith("b  paper: 10 % is chance") for line in lines)
     assert any("blank paper cell: none printed" in line for line in lines)
-    assert "paper" not in report.tables(_big_run(3), width=200)
+    assert "paper" not in reporting.tables(_big_run(3), width=200)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_the_paper_s_figures_stand_below_ours_in_its_own_basis():
 )
 def test_the_size_basis_is_the_one_asked_for_and_stated(basis, metric, words):
     """The figure is that of the basis and the title says which it is."""
-    drawn = report.tables(_run(_measurement(INT8, **{metric: 0.1234})), width=140, basis=basis)
+    drawn = reporting.tables(_run(_measurement(INT8, **{metric: 0.1234})), width=140, basis=basis)
     assert words in drawn
     assert "12.34" in drawn
 
@@ -383,7 +383,7 @@ def test_the_size_basis_is_the_one_asked_for_and_stated(basis, metric, words):
 def test_an_unknown_format_or_basis_lists_the_known(options, message):
     """A misspelt option is an error that helps."""
     with pytest.raises(UsageError, match=message):
-        report.tables(_small_run(), width=80, **options)
+        reporting.tables(_small_run(), width=80, **options)
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_an_unknown_format_or_basis_lists_the_known(options, message):
 def test_a_figure_bears_the_mark_of_its_verdict(metric, verdict, mark):
     """Accuracy is marked by what is judged of the predictions, not by the size."""
     run = _run(_measurement(INT8), findings=(_finding(metric, verdict),))
-    drawn = report.tables(run, width=140)
+    drawn = reporting.tables(run, width=140)
     row = next(line for line in drawn.splitlines() if line.startswith("fashion_mnist-custom"))
     assert row.split()[1:] == ["92.31", *([mark] if mark else [])]
 
@@ -410,31 +410,31 @@ def test_a_figure_bears_the_mark_of_its_verdict(metric, verdict, mark):
 def test_the_worst_verdict_marks_the_figure():
     """A regressed agreement is not hidden by an improved accuracy."""
     findings = (_finding(verdict=Verdict.IMPROVED), _finding("agreement", Verdict.REGRESSED))
-    assert "92.31 !" in report.tables(_run(_measurement(INT8), findings=findings), width=140)
+    assert "92.31 !" in reporting.tables(_run(_measurement(INT8), findings=findings), width=140)
 
 
 def test_cached_figures_are_starred_where_others_are_not():
     """Where all are cached one line says so; stars everywhere would tell nothing."""
     cached = _measurement(INT8, cached=True)
     fresh = _measurement("fashion_mnist-custom-tf")
-    mixed = report.tables(_run(cached, fresh), width=140)
+    mixed = reporting.tables(_run(cached, fresh), width=140)
     assert "92.31 *" in mixed
     assert mixed.count("0.34 *") == 1
     assert "* from the measurement cache" in mixed
-    alone = report.tables(_run(cached), width=140)
+    alone = reporting.tables(_run(cached), width=140)
     assert "*" not in alone
     assert "are from the measurement cache" in alone
 
 
 def test_a_metric_that_no_case_has_is_one_line_with_the_reason():
     """With timing disabled there is no table of dashes."""
-    drawn = report.tables(_big_run(2, timed=False), width=120)
+    drawn = reporting.tables(_big_run(2, timed=False), width=120)
     assert (
         "Latency: ms of one inference; ratio to float32 in the same rounds. None: timing is"
         in drawn
     )
     assert drawn.count("workload ") == 3
-    markdown = report.tables(_big_run(2, timed=False), width=120, form="markdown")
+    markdown = reporting.tables(_big_run(2, timed=False), width=120, form="markdown")
     assert markdown.count("| workload ") == 3
 
 
@@ -444,7 +444,7 @@ def test_different_reasons_have_different_letters():
         _measurement("fashion_mnist-custom-int16x8"), absent={"latency_ns": "too slow to time"}
     )
     timed = _measurement("fashion_mnist-custom-tf", latency_ns=1e6)
-    drawn = report.tables(_run(_measurement(INT8), slow, timed), width=140)
+    drawn = reporting.tables(_run(_measurement(INT8), slow, timed), width=140)
     letters = {text: letter for letter, text in re.findall(r"^([ab])  (.*)$", drawn, re.M)}
     assert set(letters) == {OFF, "too slow to time"}
     row = next(line for line in drawn.splitlines() if " 1.00 " in line)
@@ -459,7 +459,7 @@ def test_the_number_of_images_is_stated_for_each_workload_where_it_differs():
         _measurement("fashion_mnist-custom-int16x8", samples=1000, wrong=77),
         _measurement("pneumonia-custom-tf", samples=624, wrong=48),
     )
-    drawn = report.tables(run, width=140)
+    drawn = reporting.tables(run, width=140)
     assert "Accuracy: % of the test images\n" in drawn
     assert "test images: fashion_mnist-custom 10,000 (int16x8 1,000), pneumonia-custom 624" in drawn
 
@@ -467,7 +467,7 @@ def test_the_number_of_images_is_stated_for_each_workload_where_it_differs():
 def test_workloads_come_in_the_paper_s_order_then_in_the_run_s():
     """The order in which parallel workers finish does not show."""
     names = ["mine-b", "skin_lesion-custom", "mine-a", "pneumonia-vgg16", "fashion_mnist-custom"]
-    drawn = report.tables(_run(*(_measurement(f"{name}-tf") for name in names)), width=140)
+    drawn = reporting.tables(_run(*(_measurement(f"{name}-tf") for name in names)), width=140)
     rows = re.findall(r"^(\S+-\S+) +92\.31", drawn, re.M)
     expected = ["fashion_mnist-custom", "pneumonia-vgg16", "skin_lesion-custom", "mine-b", "mine-a"]
     assert rows == expected
@@ -477,7 +477,7 @@ def test_a_summary_is_tables_counts_failures_and_reasons():
     """Failing sentences follow the counts; what is incomparable is grouped by its reason."""
     run = _small_run()
     twice = replace(run, findings=(*run.findings, *run.findings))
-    summary = report.summary(twice, 80, colour=False)
+    summary = reporting.summary(twice, 80, colour=False)
     assert summary == NARROW + (
         "\n\n4 cases: 1 regressed, 1 improved, 1 incomparable, 1 crashed"
         f"\n\n{INT8} accuracy: 0.9231 -> 0.8410, limit 0.9181"
@@ -493,22 +493,22 @@ def test_incomparable_figures_of_one_reason_are_one_line():
         for n in range(8)
     ]
     findings.append(_finding("latency_ratio", Verdict.INCOMPARABLE, reason="another processor"))
-    summary = report.summary(_run(_measurement(INT8), findings=findings), 80, colour=False)
+    summary = reporting.summary(_run(_measurement(INT8), findings=findings), 80, colour=False)
     assert "\n8 latency figures are incomparable: timing is disabled\n" in summary
     assert summary.endswith("\n1 latency figure is incomparable: another processor")
 
 
 def test_a_summary_of_nothing_says_so():
     """An empty run claims nothing."""
-    assert report.summary(_run(), 80, colour=False) == (
+    assert reporting.summary(_run(), 80, colour=False) == (
         "No case was measured.\n\n0 cases: nothing was judged"
     )
 
 
 def test_colour_adds_codes_and_changes_nothing_else():
     """What failed is red, what improved is green; without the codes the text is the same."""
-    plain = report.summary(_small_run(), 80, colour=False)
-    painted = report.summary(_small_run(), 80, colour=True)
+    plain = reporting.summary(_small_run(), 80, colour=False)
+    painted = reporting.summary(_small_run(), 80, colour=True)
     assert "\x1b[31m84.10 !\x1b[0m" in painted
     assert "\x1b[32m92.31 +\x1b[0m" in painted
     assert "\x1b[31mcrashed\x1b[0m" in painted
@@ -523,7 +523,7 @@ def test_a_table_of_words_wraps_its_widest_columns():
         ("fashion_mnist-custom", "there", "there", "8/8"),
         ("pneumonia-mobilenet", "missing: tinyml-bench data fetch pneumonia", "missing", "0/8"),
     ]
-    assert report.availability(rows, width=80).splitlines() == [
+    assert reporting.availability(rows, width=80).splitlines() == [
         "workload              dataset                           checkpoint  baselines",
         "--------------------  --------------------------------  ----------  ---------",
         "fashion_mnist-custom  there                             there       8/8",
@@ -531,7 +531,7 @@ def test_a_table_of_words_wraps_its_widest_columns():
         "                      pneumonia",
     ]
     for width in (40, 60):
-        drawn = report.availability(rows, width=width)
+        drawn = reporting.availability(rows, width=width)
         assert max(len(line) for line in drawn.splitlines()) <= width
 
 
@@ -583,7 +583,7 @@ LATER_SENTENCES = [
 )
 def test_a_doubt_a_class_and_a_collapse_are_one_sentence(finding, expected):
     """With what would settle it, which class, or which answer."""
-    assert report.sentence(finding) == expected
+    assert reporting.sentence(finding) == expected
 
 
 @pytest.mark.parametrize(
@@ -599,7 +599,7 @@ def test_a_doubt_a_class_and_a_collapse_are_one_sentence(finding, expected):
 def test_accuracy_bears_the_mark_of_all_that_is_judged_of_the_images(metric, verdict, mark, legend):
     """And the legend explains it."""
     run = _run(_measurement(INT8), findings=(_finding(metric, verdict),))
-    drawn = report.tables(run, width=140)
+    drawn = reporting.tables(run, width=140)
     assert f"92.31 {mark}\n" in drawn
     assert legend in drawn
 
@@ -609,7 +609,7 @@ def test_a_regression_hides_a_doubt_and_a_doubt_hides_a_gain():
     doubt = _finding("agreement", Verdict.INCONCLUSIVE)
     for other, mark in ((Verdict.REGRESSED, "!"), (Verdict.IMPROVED, "<")):
         run = _run(_measurement(INT8), findings=(doubt, _finding(verdict=other)))
-        assert f"92.31 {mark}\n" in report.tables(run, width=140)
+        assert f"92.31 {mark}\n" in reporting.tables(run, width=140)
 
 
 def test_a_summary_lists_what_is_inconclusive_and_says_that_it_does_not_fail():
@@ -621,14 +621,14 @@ def test_a_summary_lists_what_is_inconclusive_and_says_that_it_does_not_fail():
         _finding("latency_ratio", Verdict.INCOMPARABLE, reason=OFF),
     ]
     run = _run(_measurement(INT8), findings=findings)
-    summary = report.summary(run, 80, colour=False)
+    summary = reporting.summary(run, 80, colour=False)
     assert "1 case: 1 incomparable, 1 inconclusive\n" in summary
     assert summary.endswith(
         f"{INT8} accuracy: 0.9231 -> 0.9100, limit 0.9181: inconclusive ({DOUBT})\n"
         "inconclusive: worse than the limit, without proof; by default this does not fail\n\n"
         f"1 latency figure is incomparable: {OFF}"
     )
-    assert "\x1b[33m92.31 <\x1b[0m" in report.summary(run, 140, colour=True)
+    assert "\x1b[33m92.31 <\x1b[0m" in reporting.summary(run, 140, colour=True)
 
 
 def test_an_inconclusive_finding_that_fails_is_listed_with_the_failures_alone():
@@ -636,7 +636,7 @@ def test_an_inconclusive_finding_that_fails_is_listed_with_the_failures_alone():
     finding = _finding(
         verdict=Verdict.INCONCLUSIVE, fails=True, baseline=0.92, current=0.91, reason=DOUBT
     )
-    summary = report.summary(_run(_measurement(INT8), findings=[finding]), 80, colour=False)
+    summary = reporting.summary(_run(_measurement(INT8), findings=[finding]), 80, colour=False)
     assert summary.count(DOUBT) == 1
     assert "does not fail" not in summary
 
@@ -651,11 +651,11 @@ def test_the_smallest_detectable_drop_stands_below_the_accuracies(width, drops, 
     cases = [INT8, "fashion_mnist-custom-tf"]
     pairs = zip(cases, drops * 2, strict=False)
     run = _run(*(_measurement(case, detectable_drop=drop) for case, drop in pairs))
-    drawn = report.tables(run, width=width)
+    drawn = reporting.tables(run, width=width)
     assert SMALLEST + told in " ".join(drawn.split())
     if width == 140:
         assert drawn.index(told) < drawn.index("Size reduction")
-    assert SMALLEST + told in report.tables(run, width=width, form="markdown")
+    assert SMALLEST + told in reporting.tables(run, width=width, form="markdown")
 
 
 @pytest.mark.parametrize(
@@ -670,7 +670,7 @@ def test_another_runtime_than_the_usual_one_stands_under_the_tables(runtime, tol
     """A saved run says what ran its models; the network itself was run by Keras in any case."""
     run = _run(replace(_measurement(INT8), provenance=make_provenance(runtime=runtime)))
     line = "converted models were run by litert builtin 2 threads"
-    assert (line in report.tables(run, width=120)) == told
+    assert (line in reporting.tables(run, width=120)) == told
 
 
 def test_the_usual_runtime_is_the_default_one():
@@ -687,7 +687,7 @@ def test_comparisons_across_runtimes_are_counted_by_case():
         _finding("size_bytes", evidence=(both,)),
         _finding("accuracy", case="pneumonia-custom-int8", evidence=(both,)),
     ]
-    summary = report.summary(_run(_measurement(INT8), findings=findings), 120, colour=False)
+    summary = reporting.summary(_run(_measurement(INT8), findings=findings), 120, colour=False)
     assert f"answers of 2 cases were compared across runtimes: {both}" in summary
 
 
@@ -699,6 +699,6 @@ def test_the_smallest_detectable_drop_is_told_of_each_workload(width):
         _measurement("pneumonia-custom-int8", detectable_drop=0.0369),
         _measurement("lesion-custom-int8"),
     )
-    drawn = " ".join(report.tables(run, width=width).split())
+    drawn = " ".join(reporting.tables(run, width=width).split())
     assert SMALLEST + "fashion_mnist-custom 0.64, pneumonia-custom 3.69 " in drawn
-    assert "smallest drop" not in report.tables(_small_run(), width=width)
+    assert "smallest drop" not in reporting.tables(_small_run(), width=width)

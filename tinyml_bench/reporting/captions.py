@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tinyml_bench import pareto
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.provenance import KERAS, USUAL_RUNTIME
+from tinyml_bench.reporting import pareto
 
 Measured = Sequence[Measurement]
 

@@ -14,8 +14,8 @@ from tinyml_bench.records.deployment import FACTS, Deployment, Npu
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.report.grid import NARROWEST, PAD, broken, filled, grid, span, table
-from tinyml_bench.report.panels import formats, letter, workloads
+from tinyml_bench.reporting.table_contents import formats, letter, workloads
+from tinyml_bench.reporting.text_table import NARROWEST, PAD, broken, filled, grid, span, table
 
 _TITLE = "On a device"
 # Widths tried in turn for the first column; None leaves names in one piece.
