@@ -256,7 +256,7 @@ def test_closing_stops_the_workers_and_none_is_started_for_it(suite, tmp_path):
 
 def test_the_layers_behind_a_missed_goal_of_the_study_are_asked_for(suite, monkeypatch):
     """Of a case beyond its goal only, with the lost images first; the sibling is never asked of."""
-    monkeypatch.setattr("tinyml_bench.paper.workloads", lambda: ("tiny-cnn",))
+    monkeypatch.setattr("tinyml_bench.study.paper.workloads", lambda: ("tiny-cnn",))
     cases = [TF, FLOAT32, INT8]
     suite.workbench.answer(INT8, wrong=95)
     suite.blame_layers(cases)

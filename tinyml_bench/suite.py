@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench import against, checks, goals, rulebook
+from tinyml_bench import against, checks, rulebook
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging import instructions_gate, judge, overlay_gate
 from tinyml_bench.judging.judge import Reference
@@ -30,6 +30,7 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
+from tinyml_bench.study import goals
 from tinyml_bench.tflite.runtime import Runtime, require_runtime
 from tinyml_bench.workloads.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.workloads.datasets import DATASETS

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from making import make_provenance
 
-from tinyml_bench import paper, reporting
+from tinyml_bench import reporting
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
@@ -21,6 +21,7 @@ from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.provenance import USUAL_RUNTIME
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage.baselines import Change
+from tinyml_bench.study import paper
 from tinyml_bench.tflite.interpreter import Runtime
 
 INT8 = "fashion_mnist-custom-int8"

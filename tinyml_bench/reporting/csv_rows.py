@@ -6,12 +6,12 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tinyml_bench import paper
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.study import paper
 
 # The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
 _UNITS = {

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -24,6 +23,7 @@ from tinyml_bench.reporting.figures import (
     own_metrics,
     own_title,
 )
+from tinyml_bench.study import paper
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads.variants.families import beside_siblings
 

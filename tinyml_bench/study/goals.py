@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from tinyml_bench import paper
 from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.study import paper
 
 AGREEMENT: Final = "agreement"
 DROP: Final = "accuracy_drop"

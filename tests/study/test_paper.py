@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from tinyml_bench import paper
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.study import paper
 
 TABLE = json.loads(
-    importlib.resources.files("tinyml_bench").joinpath("paper.json").read_text("utf-8")
+    importlib.resources.files("tinyml_bench.study").joinpath("paper.json").read_text("utf-8")
 )
 CELLS = [
     (f"{row['dataset']}-{row['model']}", variant, metric, row[column][variant], scale)

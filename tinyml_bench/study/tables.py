@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tinyml_bench import paper
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.reporting.table_contents import letter
 from tinyml_bench.reporting.text_table import broken, table
+from tinyml_bench.study import paper
 
 _WIDEST_HEADING = 12
 MISSING = "missing"

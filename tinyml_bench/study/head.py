@@ -6,12 +6,12 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tinyml_bench import goals, paper
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.provenance import KERAS, Provenance
 from tinyml_bench.reporting.sentences import sentence
-from tinyml_bench.results.study import REFERENCE, Study, collapse
+from tinyml_bench.study import goals, paper
+from tinyml_bench.study.study import REFERENCE, Study, collapse
 
 _SHOWN_FAILURES = 20
 

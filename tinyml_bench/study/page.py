@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.run import Run
-from tinyml_bench.results import choices, classes, costs, head, side_by_side, speed
-from tinyml_bench.results.study import Study
+from tinyml_bench.study import choices, classes, costs, head, side_by_side, speed
+from tinyml_bench.study.study import Study
 from tinyml_bench.system.files import write_atomically
 
 _PARTS = (

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from making import make_measurement, make_predictions
 
-from tinyml_bench import goals, paper
 from tinyml_bench.records.case import CaseId
+from tinyml_bench.study import goals, paper
 
 
 def make(variant, wrong, samples=1000, first=0, workload="pneumonia-custom"):

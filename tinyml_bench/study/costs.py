@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinyml_bench import goals, paper
-from tinyml_bench.goals import AGREEMENT, Aim, Distance
 from tinyml_bench.metrics import significance
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.results.drawing import (
-    MISSING,
-    Line,
-    Notes,
-    by_format,
-    listing,
-    percent,
-    prefix,
-)
-from tinyml_bench.results.study import PLAIN, REFERENCE, Study
+from tinyml_bench.study import goals, paper
+from tinyml_bench.study.goals import AGREEMENT, Aim, Distance
+from tinyml_bench.study.study import PLAIN, REFERENCE, Study
+from tinyml_bench.study.tables import MISSING, Line, Notes, by_format, listing, percent, prefix
 
 
 def networks(study: Study) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tinyml_bench import paper
 from tinyml_bench.metrics import significance
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.results.drawing import (
+from tinyml_bench.study import paper
+from tinyml_bench.study.study import REFERENCE, Study, collapse
+from tinyml_bench.study.tables import (
     MISSING,
     Line,
     Notes,
@@ -18,7 +19,6 @@ from tinyml_bench.results.drawing import (
     prefix,
     short,
 )
-from tinyml_bench.results.study import REFERENCE, Study, collapse
 
 SECONDS: Final = "split_seconds"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tinyml_bench import paper
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.results.drawing import MISSING, Line, by_format, from_cache, kib, short
-from tinyml_bench.results.study import Study
+from tinyml_bench.study import paper
+from tinyml_bench.study.study import Study
+from tinyml_bench.study.tables import MISSING, Line, by_format, from_cache, kib, short
 
 THOUSAND: Final = "pneumonia-custom1000"
 """The paper's text names X-rays of 1000 x 1000 pixels; no accuracy is claimed of that row."""

@@ -181,6 +181,6 @@ def _rows() -> dict[str, Mapping[str, Any]]:
 
 @functools.cache
 def _table() -> Mapping[str, Any]:
-    text = importlib.resources.files("tinyml_bench").joinpath("paper.json").read_text("utf-8")
+    text = importlib.resources.files("tinyml_bench.study").joinpath("paper.json").read_text("utf-8")
     table: Mapping[str, Any] = json.loads(text)
     return table

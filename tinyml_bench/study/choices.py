@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench import goals, paper
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.reporting.pareto import SAME_LATENCY, Standing, unbeaten
-from tinyml_bench.results.drawing import kib, listing, percent, short
-from tinyml_bench.results.study import REFERENCE, Study
+from tinyml_bench.study import goals, paper
+from tinyml_bench.study.study import REFERENCE, Study
+from tinyml_bench.study.tables import kib, listing, percent, short
 from tinyml_bench.workloads.variants.families import plain_sibling, training_rank
 
 _SPARSE: Final = "experimental_sparsity"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tinyml_bench.results.page import page, write
+from tinyml_bench.study.page import page, write
 
 __all__ = ["page", "write"]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench import paper
 from tinyml_bench.records.predictions import Predictions
-from tinyml_bench.results.drawing import (
+from tinyml_bench.study import paper
+from tinyml_bench.study.study import Study
+from tinyml_bench.study.tables import (
     MISSING,
     Line,
     Notes,
@@ -19,7 +20,6 @@ from tinyml_bench.results.drawing import (
     percent,
     prefix,
 )
-from tinyml_bench.results.study import Study
 
 
 def classes(study: Study) -> Iterator[str]:

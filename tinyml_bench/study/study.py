@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tinyml_bench import paper
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging import sanity_gate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
+from tinyml_bench.study import paper
 from tinyml_bench.workloads.variants.families import plain_sibling
 
 REFERENCE = "tf"
