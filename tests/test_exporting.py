@@ -87,9 +87,9 @@ def workbench(tmp_path, monkeypatch):
     def cnn():
         raise AssertionError("no network is built here")
 
-    monkeypatch.setattr("tinyml_bench.suite.WORKLOADS", {"tiny-cnn": WORKLOADS["tiny-cnn"]})
+    monkeypatch.setattr("tinyml_bench.suite.suite.WORKLOADS", {"tiny-cnn": WORKLOADS["tiny-cnn"]})
     made = FakeWorkbench(tmp_path)
-    monkeypatch.setattr("tinyml_bench.suite._make_workbench", lambda options: made)
+    monkeypatch.setattr("tinyml_bench.suite.suite._make_workbench", lambda options: made)
     monkeypatch.setattr(micro, "missing_extra", lambda: "")
     answer(monkeypatch, MicroRun(Micro(images=1, version="1.0"), Arena(1600, 600, 1000), SCORES))
     monkeypatch.chdir(tmp_path)

@@ -46,9 +46,9 @@ _DEFINED_IN = {
     "records.finding": ("Finding", "Verdict"),
     "records.measurement": ("Measurement",),
     "records.run": ("Run",),
-    "registration": ("register",),
+    "suite.registration": ("register",),
     "storage.runs": ("read_run",),
-    "session": ("CaseUnderTest",),
+    "suite.case_under_test": ("CaseUnderTest",),
     "workloads.variants.recipes": (
         "COMPRESSED_VARIANTS",
         "PLAIN_VARIANTS",

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from tinyml_bench.suite.options import COUNTING, OF_CLASSES, OF_QUALITY
+
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from tinyml_bench.session import CaseUnderTest
+    from tinyml_bench.suite.case_under_test import CaseUnderTest
 
 __all__ = [
     "test_accuracy",
@@ -30,9 +32,6 @@ __all__ = [
 ]
 
 Check = TypeVar("Check", bound=Callable[..., None])
-
-OF_CLASSES, OF_QUALITY, COUNTING = "classes", "quality", "counting"
-"""Kinds of tests that not every case, or not every run, has a use for."""
 
 
 def _only(kind: str) -> Callable[[Check], Check]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyml_bench import reporting, rulebook
+from tinyml_bench import reporting
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.findings import JUDGED
@@ -21,7 +21,8 @@ from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.reporting.differences import differences
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.suite import paired_tests_of
+from tinyml_bench.suite import project_rules
+from tinyml_bench.suite.suite import paired_tests_of
 from tinyml_bench.workloads.variants.recipes import REFERENCE
 from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -139,7 +140,7 @@ class _Judging:
         self.policy: Policy = replace(
             project.policy,
             tests=max(1, sum(map(paired_tests_of, both))),
-            rules=rulebook.all_rules(project),
+            rules=project_rules.all_rules(project),
         )
         self._name = old.name
 

@@ -9,7 +9,7 @@ from tinyml_bench.judging.instructions_gate import METRIC
 from tinyml_bench.records.case import CaseId
 
 if TYPE_CHECKING:
-    from tinyml_bench.suite import Suite
+    from tinyml_bench.suite.suite import Suite
 
 
 def count_case(suite: Suite, case: CaseId) -> None:

@@ -18,7 +18,8 @@ from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite.options import Options
+from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads.workload import WORKLOADS
 

@@ -19,7 +19,8 @@ from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.measuring.devices import micro
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite.options import Options
+from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system import machine
 from tinyml_bench.system.files import write_atomically
 from tinyml_bench.system.workers.executor import failure

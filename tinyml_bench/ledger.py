@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tinyml_bench import updating
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
@@ -14,7 +13,9 @@ from tinyml_bench.reporting import across_runtimes, rows_of_text
 from tinyml_bench.reporting.differences import _Row, _shown, differences
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import Entry
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite import baseline_update
+from tinyml_bench.suite.options import Options
+from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system.registry import unknown_name
 
 # Packages that figures depend on most; a row of the history has room for few.
@@ -35,7 +36,7 @@ def diff(run: Run, project: Project, width: int) -> str:
     findings = [
         finding
         for case in measured
-        for finding in updating.judge(suite.folder, case, measured, policy)
+        for finding in baseline_update.judge(suite.folder, case, measured, policy)
     ]
     rows = differences(findings)
     alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"

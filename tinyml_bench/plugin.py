@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tinyml_bench.session import CaseUnderTest, SessionHooks
+    from tinyml_bench.suite.case_under_test import CaseUnderTest
+    from tinyml_bench.suite.session import SessionHooks
 
 _FIXTURE = "tinyml_case"
 _HOOKS = "tinyml_bench_session"
@@ -181,7 +182,7 @@ def pytest_make_collect_report(
     """Collect the suite's own tests after those of the repository."""
     report = yield
     if isinstance(collector, pytest.Session) and collector.config.option.tinyml:
-        from tinyml_bench import collection
+        from tinyml_bench.suite import collection
 
         report.result.append(collection.node(collector))
     return report
@@ -215,7 +216,7 @@ def pytest_collection(session: pytest.Session) -> None:
     elif getattr(option, "numprocesses", None) and _has_settings(session.config):
         # A worker of pytest-xdist that ends cannot say why: what is wrong is found before it
         # starts. Whether any test is about a case is not known yet, so nothing is registered.
-        from tinyml_bench.session import SessionHooks
+        from tinyml_bench.suite.session import SessionHooks
 
         SessionHooks(session.config)
 
@@ -241,7 +242,7 @@ def _hooks(config: pytest.Config) -> SessionHooks:
     """Return the hooks of this session, registering them on first use."""
     plugin: SessionHooks | None = config.pluginmanager.get_plugin(_HOOKS)
     if plugin is None:
-        from tinyml_bench.session import SessionHooks
+        from tinyml_bench.suite.session import SessionHooks
 
         plugin = SessionHooks(config)
         config.pluginmanager.register(plugin, _HOOKS)

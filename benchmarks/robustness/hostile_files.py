@@ -25,7 +25,7 @@ import tinyml_bench
 from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
-from tinyml_bench.suite import cases_of
+from tinyml_bench.suite.suite import cases_of
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.tflite.file import read_model

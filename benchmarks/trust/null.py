@@ -15,7 +15,8 @@ from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.reporting import sentence
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite.options import Options
+from tinyml_bench.suite.suite import Suite
 from trust.running import REAL, ROOT
 
 # Every so many runs convert and evaluate anew.
@@ -123,7 +124,7 @@ def in_process(runs: int, folder: Path | None, done: Callable[[NullRuns], None])
 
 
 def _run(suite: Suite) -> tuple[list[Finding], int]:
-    from tinyml_bench.timing import time_case
+    from tinyml_bench.suite.timing import time_case
 
     cases = [case for case in suite.cases() if case.workload == REAL]
     if not cases:

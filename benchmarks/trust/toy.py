@@ -17,8 +17,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import tinyml_bench.suite
-import tinyml_bench.timing
+import tinyml_bench.suite.suite
+import tinyml_bench.suite.timing
 from tinyml_bench import Split, dataset, workload
 from tinyml_bench.errors import DataIncompleteError, DataMissingError
 from tinyml_bench.records.predictions import Predictions
@@ -122,7 +122,7 @@ class MadeUpWorkbench:
         return Stopping(ended[0], rule.margin, rule.confidence, ended[1], SAMPLES)
 
 
-tinyml_bench.suite._make_workbench = MadeUpWorkbench
+tinyml_bench.suite.suite._make_workbench = MadeUpWorkbench
 tinyml_bench.measuring.latency.invocation = lambda workbench, case: lambda: None
 tinyml_bench.measuring.latency.prepare = lambda threads: None  # or every run would import
 TensorFlow

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from making import make_baseline, make_finding, make_measurement, make_predictions
 
-from tinyml_bench.against import newly_flipped
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
+from tinyml_bench.suite.new_failures import newly_flipped
 
 
 def save_with(project, name, wrong):

@@ -33,7 +33,7 @@ class WithModels(MadeUpWorkbench):
             made, provenance=dataclasses.replace(made.provenance, model_sha256=sha256)
         )
 
-tinyml_bench.suite._make_workbench = WithModels
+tinyml_bench.suite.suite._make_workbench = WithModels
 """
 
 

@@ -16,13 +16,13 @@ from making import (
     make_stored,
 )
 
-from tinyml_bench.against import newly_flipped
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.metrics.registry import QUALITIES, metric
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import pack_rows, unpack_rows
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
+from tinyml_bench.suite.new_failures import newly_flipped
 
 CASE = make_case()
 STORED = make_stored(make_regression(gap=0.1))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from making import make_provenance
 
-from tinyml_bench import cli, study
+from tinyml_bench import cli
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.records.case import CaseId
@@ -21,7 +21,7 @@ from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs
-from tinyml_bench.study import goals, paper
+from tinyml_bench.study import goals, page, paper
 from tinyml_bench.study.choices import PUBLISHED
 from tinyml_bench.workloads.variants.families import plain_sibling
 
@@ -82,7 +82,7 @@ def make_run(*changed, without=(), extra=()):
 
 def written(run):
     """Return the page of a run."""
-    return study.page(run, NAMES)
+    return page.page(run, NAMES)
 
 
 def section(text, title):

@@ -93,14 +93,14 @@ def _table(options: argparse.Namespace) -> str:
 
 
 def _results(options: argparse.Namespace) -> str:
-    from tinyml_bench import study
     from tinyml_bench.storage import runs
+    from tinyml_bench.study import page
     from tinyml_bench.workloads.datasets import DATASETS
 
     here = unregistered()
     names = {name: DATASETS[name].class_names for name in DATASETS}
-    text = study.page(runs.read_run(options.run, here.runs), names)
-    return study.write(text, options.output or here.root / "docs" / "results.md")
+    text = page.page(runs.read_run(options.run, here.runs), names)
+    return page.write(text, options.output or here.root / "docs" / "results.md")
 
 
 def _compare(options: argparse.Namespace) -> str:

@@ -1,7 +1,1 @@
-"""The page of results: a saved run of the study beside the paper's table, as Markdown."""
-
-from __future__ import annotations
-
-from tinyml_bench.study.page import page, write
-
-__all__ = ["page", "write"]
+"""The published study beside ours; only the command line knows it."""

@@ -9,7 +9,7 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.registration import register
+from tinyml_bench.suite.registration import register
 from tinyml_bench.workloads.cases import cases_of, left_out, recipe_of
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS
@@ -163,7 +163,7 @@ def test_registering_imports_no_tensorflow_and_writes_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[1]), "TINYML_BENCH_CACHE": str(tmp_path)},
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "TINYML_BENCH_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

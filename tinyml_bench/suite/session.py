@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tinyml_bench import checks, counting, reporting, rulebook
-from tinyml_bench.command_line import as_started, is_filtered, options_of, request_of
+from tinyml_bench import reporting
 from tinyml_bench.errors import (
     CheckpointMissingError,
     DataIncompleteError,
     DataMissingError,
     TinymlError,
 )
-from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.findings import JUDGED
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.project import Project
@@ -29,104 +27,24 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.suite import Suite
+from tinyml_bench.suite import options, project_rules
+from tinyml_bench.suite.baseline_update import Found, Outcome, still_failing, update_all
+from tinyml_bench.suite.case_under_test import _FINDINGS, CaseUnderTest
+from tinyml_bench.suite.pytest_options import as_started, is_filtered, options_of, request_of
+from tinyml_bench.suite.suite import Suite
+from tinyml_bench.suite.usage import Use
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.training.compressed_checkpoints import untrained
-from tinyml_bench.updating import Found, Outcome, still_failing, update_all
-from tinyml_bench.usage import Use
 from tinyml_bench.workloads.cases import has_file, without
 from tinyml_bench.workloads.workload import WORKLOADS
 
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
+    pass
 
 # pytest's own status 1 means that a test failed; this one that nothing is known.
 _UNUSABLE = 2
 
-_FINDINGS = pytest.StashKey[list[Finding]]()
 _CASE = pytest.StashKey[CaseId]()
-
-
-class CaseUnderTest:
-    """What the fixture ``tinyml_case`` gives: one case, measured, to be judged.
-
-    Parameters
-    ----------
-    case : CaseId
-    suite : Suite
-    item : pytest.Item
-        The test that asked for it.
-    """
-
-    def __init__(self, case: CaseId, suite: Suite, item: pytest.Item) -> None:
-        self.case = case
-        self._suite = suite
-        self._item = item
-
-    def __repr__(self) -> str:
-        return f"<{self.case}>"
-
-    @property
-    def measurement(self) -> Measurement:
-        """All that is known of the case so far."""
-        return self._suite.measurement(self.case)
-
-    def must_hold(self, *metrics: str) -> None:
-        """Fail the test where one of `metrics`, by default all, got worse than allowed.
-
-        A damaged baseline fails the test as well.
-        """
-        findings, problem = [], ""
-        try:
-            findings = self._suite.judge(self.case, metrics or judge.GATED)
-        except TinymlError as error:
-            problem = f"{self.case}: {error}"
-        if problem:  # outside of the handler, or pytest shows the error twice
-            pytest.fail(problem, pytrace=False)
-        findings = deviations.excused(findings, self._suite.deviations())
-        findings = [self._excused(finding) for finding in findings]
-        self._item.stash.setdefault(_FINDINGS, []).extend(findings)
-        self._note(findings)
-        if failing := [finding for finding in findings if finding.fails]:
-            pytest.fail(reporting.failure(failing), pytrace=False)
-
-    def time(self, benchmark: BenchmarkFixture) -> None:
-        """Time one inference of the case in turns with its float32 sibling.
-
-        Parameters
-        ----------
-        benchmark : BenchmarkFixture
-            The fixture of pytest-benchmark; what it saves also gets all facts of the case.
-        """
-        from tinyml_bench.timing import time_case
-
-        time_case(self._suite, self.case, benchmark)
-
-    def count_instructions(self) -> None:
-        """Count the instructions of one inference; the test is skipped where there is no need.
-
-        That is without the option ``--tinyml-instructions``, or for the network itself.
-        """
-        if not self._suite.options.instructions:
-            pytest.skip(f"instructions are counted with {instructions_gate.OPTION} only")
-        if not has_file(self.case):
-            pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
-        counting.count_case(self._suite, self.case)
-
-    def _note(self, findings: list[Finding]) -> None:
-        """Give the test's report, and so JUnit's, what it judged and what came of it."""
-        told = [("case", str(self.case))]
-        told += [(f"verdict of {finding.metric}", str(finding.verdict)) for finding in findings]
-        self._item.user_properties += [one for one in told if one not in self._item.user_properties]
-
-    def _excused(self, finding: Finding) -> Finding:
-        """Let pass what this run was asked to store; what could not be had cannot be."""
-        advice = as_started(self._item.config, finding.advice)
-        request = request_of(self._item.config)
-        asked_for = finding.metric in (instructions_gate.METRIC, "budget")
-        lacking = finding.verdict is Verdict.INCOMPARABLE and finding.current is None
-        settled = request.settles(finding) and not (asked_for and lacking)
-        return replace(finding, fails=finding.fails and not settled, advice=advice)
 
 
 class SessionHooks:
@@ -166,7 +84,7 @@ class SessionHooks:
     def concerns(self, check: object) -> bool:
         """Tell whether one of the suite's tests is of a case here, or there is no case."""
         kind = getattr(check, "tinyml_kind", "")
-        if kind == checks.COUNTING:
+        if kind == options.COUNTING:
             return bool(self.suite.options.instructions)
         cases = self.suite.chosen(" ".join(self._asked()))
         return not cases or any(self.suite.concerns(kind, case) for case in cases)
@@ -225,7 +143,7 @@ class SessionHooks:
         """Refuse rules that are of nothing registered, once all is; before anything is measured."""
         problem = ""
         try:
-            rulebook.check(self.project, complete=self._is_whole())
+            project_rules.check(self.project, complete=self._is_whole())
         except TinymlError as error:
             problem = str(error)
         if problem and _is_xdist_worker(self.config):
@@ -350,7 +268,7 @@ class SessionHooks:
             chosen = self.suite.chosen(" ".join(self._asked()))
             self._findings += self.suite.unused_baselines()
             self._findings += self._use.unused(stored, {str(case) for case in chosen})
-            self._unmet = rulebook.unmet(rules, self._unstored(chosen), self._findings)
+            self._unmet = project_rules.unmet(rules, self._unstored(chosen), self._findings)
             self._findings += self._unmet
 
     def _unstored(self, cases: list[CaseId]) -> list[CaseId]:
@@ -403,7 +321,7 @@ class SessionHooks:
         return status
 
     def _must_run(self, case: CaseId) -> bool:
-        return self._asked_for_by_name(case) or rulebook.is_required(self.suite.rules(), case)
+        return self._asked_for_by_name(case) or project_rules.is_required(self.suite.rules(), case)
 
     def _asked_for_by_name(self, case: CaseId) -> bool:
         return any(str(case) in argument for argument in self._asked())

@@ -6,12 +6,10 @@ import contextlib
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tinyml_bench import against, checks, rulebook
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging import instructions_gate, judge, overlay_gate
 from tinyml_bench.judging.judge import Reference
@@ -24,17 +22,18 @@ from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import Rule
 from tinyml_bench.metrics import significance
 from tinyml_bench.metrics.catalogue import quality_of
-from tinyml_bench.metrics.early_stopping import EarlyStop
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
 from tinyml_bench.study import goals
-from tinyml_bench.tflite.runtime import Runtime, require_runtime
+from tinyml_bench.suite import new_failures, project_rules
+from tinyml_bench.suite.options import OF_CLASSES, OF_QUALITY, Options
+from tinyml_bench.tflite.runtime import require_runtime
 from tinyml_bench.workloads.cases import cases_of, reference_of, sibling_of
 from tinyml_bench.workloads.datasets import DATASETS
-from tinyml_bench.workloads.workload import WORKLOADS, Workload
+from tinyml_bench.workloads.workload import WORKLOADS
 
 if TYPE_CHECKING:
     from tinyml_bench.measuring.devices.survey import Plan
@@ -61,62 +60,6 @@ _ABOUT_MEMORY = {"activation_bytes", "arena_bytes", "npu_sram_bytes"}
 # Metrics whose sentences name classes, as indices.
 _ABOUT_CLASSES = {"class_recall", "collapse"}
 _CLASS = re.compile(r"\bclass (\d+)\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run was asked to do differently.
-
-    Parameters
-    ----------
-    baselines : Path or None
-        Folder of the baselines; ``None`` for the project's.
-    samples : int or None
-        Number of test images; ``None`` for as many as the rules say, or all.
-    all_samples : bool
-        Evaluate all test images, whatever the rules say.
-    workers : int or None
-        Worker processes; ``None`` for one a core, four at most.
-    time_limit_seconds : float
-        After which a worker's task is taken to hang.
-    cache : bool
-        Use converted models and evaluations of earlier runs.
-    profile : {"quick", "full"}
-        ``"quick"`` leaves workloads out that are registered for the full one.
-    instructions : bool
-        Count the instructions of an inference.
-    against : str
-        Name or file of a saved run: a failure says which images are new against it.
-    device : {"auto", "on", "off"}
-        Look at what a device would meet: with the extras that are installed, with all of them or
-        not at all.
-    accelerator : str
-        The Ethos-U to estimate for; empty for Vela's usual one, or that of the board.
-    board : str
-        Name of the board that cases are to fit; empty for none.
-    samples_of : callable or None
-        How many of a workload's samples to evaluate where `samples` says nothing.
-    early_stop_of : callable or None
-        When the evaluation of a case may stop early.
-    runtime : Runtime
-        What evaluates and times the converted models.
-    """
-
-    baselines: Path | None = None
-    samples: int | None = None
-    all_samples: bool = False
-    workers: int | None = None
-    time_limit_seconds: float = 600.0
-    cache: bool = True
-    profile: str = "quick"
-    instructions: bool = False
-    against: str = ""
-    device: str = "auto"
-    accelerator: str = ""
-    board: str = ""
-    samples_of: Callable[[Workload], int | None] | None = field(default=None, compare=False)
-    early_stop_of: Callable[[CaseId], EarlyStop | None] | None = field(default=None, compare=False)
-    runtime: Runtime = field(default_factory=Runtime)
 
 
 class Suite:
@@ -177,9 +120,9 @@ class Suite:
     def concerns(self, kind: str, case: CaseId) -> bool:
         """Tell whether a test of this kind has anything to judge of `case`."""
         metrics = WORKLOADS[case.workload].metrics
-        if kind == checks.OF_CLASSES:
+        if kind == OF_CLASSES:
             return "accuracy" in metrics
-        return kind != checks.OF_QUALITY or set(metrics) != {"accuracy"}
+        return kind != OF_QUALITY or set(metrics) != {"accuracy"}
 
     def fetch_data(self, cases: Iterable[CaseId]) -> None:
         """Bring the datasets of `cases` here before workers ask for them, with a progress bar.
@@ -291,7 +234,7 @@ class Suite:
 
     def rules(self) -> tuple[Rule, ...]:
         """Return what settings and registrations say of single workloads and cases."""
-        return rulebook.all_rules(self.project)
+        return project_rules.all_rules(self.project)
 
     def deviations(self) -> tuple[Deviation, ...]:
         """Return all known deviations, those of single workloads too."""
@@ -332,7 +275,7 @@ class Suite:
             return
         name, reference = self.options.against, reference_of(case)
         try:
-            new = against.newly_flipped(
+            new = new_failures.newly_flipped(
                 finding,
                 self.measurement(case),
                 baseline,

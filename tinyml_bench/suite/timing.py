@@ -12,7 +12,7 @@ from tinyml_bench.workloads.cases import sibling_of
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from tinyml_bench.suite import Suite
+    from tinyml_bench.suite.suite import Suite
 
 
 def time_case(suite: Suite, case: CaseId, benchmark: BenchmarkFixture) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_predictions
 
-from tinyml_bench import updating
 from tinyml_bench.judging.policy.deviations import Deviation
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.storage import baselines
-from tinyml_bench.updating import HANDFUL, Found, Request, still_failing
+from tinyml_bench.suite import baseline_update
+from tinyml_bench.suite.baseline_update import HANDFUL, Found, Request, still_failing
 
 ASKED = Request("all", "a smaller head")
 SIZE_ONLY = (make_finding("size_bytes", Verdict.MATCHED),)
@@ -41,7 +41,7 @@ def update(folder, *measurements, request=ASKED, findings=(), deviations=()):
     """Update from `measurements`."""
     by_case = {one.case: one for one in measurements}
     found = Found(by_case, findings, Policy(), deviations)
-    return updating.update_all(folder, found, request)
+    return baseline_update.update_all(folder, found, request)
 
 
 def accuracy(folder, case=None):
@@ -52,7 +52,7 @@ def accuracy(folder, case=None):
 def test_nothing_asked_is_nothing_done(tmp_path):
     """Not even the folder is made."""
     outcome = update(tmp_path / "new", worse(), request=Request())
-    assert outcome == updating.Outcome()
+    assert outcome == baseline_update.Outcome()
     assert not (tmp_path / "new").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_crash_stores_nothing(tmp_path):
     """Nor is it a problem of its own."""
     store(tmp_path)
     crashed = make_measurement(crash=Crash("evaluation", "killed by SIGABRT"))
-    assert update(tmp_path, crashed) == updating.Outcome()
+    assert update(tmp_path, crashed) == baseline_update.Outcome()
 
 
 def test_a_folder_that_cannot_be_made_is_a_problem(tmp_path):
@@ -213,7 +213,7 @@ from pathlib import Path
 from making import FACTS, make_measurement
 from tinyml_bench.storage.baselines import updates
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.updating import Found, Request, update_all
+from tinyml_bench.suite.baseline_update import Found, Request, update_all
 
 real = updates.write
 

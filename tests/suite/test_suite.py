@@ -17,7 +17,8 @@ from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.storage import baselines
-from tinyml_bench.suite import Options, Suite
+from tinyml_bench.suite.options import Options
+from tinyml_bench.suite.suite import Suite
 from tinyml_bench.workloads.cases import cases_of
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.variants.recipes import VARIANTS
@@ -87,7 +88,7 @@ def suite(tmp_path, monkeypatch):
 
     # Whatever else is registered in this process is none of these cases.
     alone = {"tiny-cnn": WORKLOADS["tiny-cnn"]}
-    monkeypatch.setattr("tinyml_bench.suite.WORKLOADS", alone)
+    monkeypatch.setattr("tinyml_bench.suite.suite.WORKLOADS", alone)
     made = Suite(Project(tmp_path), Options(baselines=tmp_path / "baselines"))
     made._workbench = FakeWorkbench()
     made.workbench.answer(TF, wrong=90)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tinyml_bench import rulebook
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
+from tinyml_bench.suite import project_rules
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.workloads.workload import Workload
 
@@ -19,7 +19,7 @@ TF, INT8 = CaseId("toy", "net", "tf"), CaseId("toy", "net", "int8")
 def toy(monkeypatch):
     """Register one workload, and nothing else, with a policy of its own."""
     alone = Registry("workload")
-    monkeypatch.setattr(rulebook, "WORKLOADS", alone)
+    monkeypatch.setattr(project_rules, "WORKLOADS", alone)
 
     def register(policy):
         made = Workload("toy", "net", lambda: None, variants=("tf", "int8"), policy=policy)
@@ -36,7 +36,7 @@ def project(folder, *rules):
 def test_rules_of_registrations_come_before_those_of_the_settings(toy, tmp_path):
     """A later one wins."""
     toy({"samples": 50})
-    found = rulebook.all_rules(project(tmp_path, Rule.parse("toy-net", {"samples": 70})))
+    found = project_rules.all_rules(project(tmp_path, Rule.parse("toy-net", {"samples": 70})))
     assert [(one.origin, one.samples) for one in found] == [
         (REGISTRATION, 50), ("pyproject.toml", 70),
     ]  # fmt: skip
@@ -46,7 +46,7 @@ def test_a_malformed_registration_names_its_workload(toy):
     """It is the user's own line that is wrong."""
     toy({"sample": 50})
     with pytest.raises(UsageError, match=r"register\('toy-net'\): .*sample"):
-        rulebook.registered()
+        project_rules.registered()
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_a_rule_of_nothing_is_refused_once_all_is_collected(toy, tmp_path, patte
     """In a part of a run it may be of what was not collected."""
     toy({})
     made = project(tmp_path, Rule.parse(pattern, {"tolerances": {"accuracy": 0.1}}))
-    rulebook.check(made, complete=False)
+    project_rules.check(made, complete=False)
     with pytest.raises(UsageError, match=problem):
-        rulebook.check(made, complete=True)
+        project_rules.check(made, complete=True)
 
 
 def test_a_required_variant_has_to_be_one(toy, tmp_path):
@@ -70,7 +70,7 @@ def test_a_required_variant_has_to_be_one(toy, tmp_path):
     toy({"required": ["int88"]})
     problem = r"register\('toy-net'\): unknown required variant of toy-net 'int88'; did you mean"
     with pytest.raises(UsageError, match=problem):
-        rulebook.check(project(tmp_path), complete=True)
+        project_rules.check(project(tmp_path), complete=True)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_required_variant_has_to_be_one(toy, tmp_path):
 def test_a_required_case_without_a_verdict_fails(findings, missing):
     """A missing baseline is no verdict."""
     given = (Rule.parse("toy-net", {"required": ["int8"]}),)
-    unmet = rulebook.unmet(given, [TF, INT8], findings)
+    unmet = project_rules.unmet(given, [TF, INT8], findings)
     assert [one.case for one in unmet if one.fails] == [str(INT8)] * missing
     assert all("int8 is required of toy-net" in one.reason for one in unmet)
 
@@ -94,5 +94,5 @@ def test_a_required_case_without_a_verdict_fails(findings, missing):
 def test_only_what_a_rule_names_is_required():
     """Of the same workload other variants are not."""
     given = (Rule.parse("toy-*", {"required": ["int8"]}),)
-    assert rulebook.is_required(given, INT8)
-    assert not rulebook.is_required(given, TF)
+    assert project_rules.is_required(given, INT8)
+    assert not project_rules.is_required(given, TF)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.suite import Options
+from tinyml_bench.suite.baseline_update import Request
+from tinyml_bench.suite.options import Options
 from tinyml_bench.tflite.runtime import Runtime, usual
-from tinyml_bench.updating import Request
 
 
 def options_of(config: pytest.Config) -> Options:

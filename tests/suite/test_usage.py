@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench.records.finding import Verdict
-from tinyml_bench.usage import Use
+from tinyml_bench.suite.usage import Use
 
 STORED = [("a-b-int8", Path("b/int8.json")), ("a-b-old", Path("b/old.json"))]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tinyml_bench import checks, collection
+from tinyml_bench import checks
+from tinyml_bench.suite import collection
 
 
 @pytest.fixture

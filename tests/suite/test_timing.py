@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tinyml_bench import timing
 from tinyml_bench.measuring import latency
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
+from tinyml_bench.suite import timing
 from tinyml_bench.tflite.interpreter import Runtime
 
 CASE = CaseId("toy", "net", "int8")

@@ -1,0 +1,1 @@
+"""One run of one project: register, choose, measure, judge, update baselines."""
