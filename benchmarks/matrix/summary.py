@@ -11,7 +11,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from matrix.environments import ALL, NIGHTLY, ROOT, Environment
-from tinyml_bench import comparison, reporting
+from tinyml_bench import reporting
+from tinyml_bench.comparing import runs as comparison
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict

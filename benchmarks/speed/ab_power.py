@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from tinyml_bench.ab import (
+from tinyml_bench.comparing.models import (
     FASTER,
     INCONCLUSIVE,
     NO_DIFFERENCE,

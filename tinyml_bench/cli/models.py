@@ -103,14 +103,14 @@ def _export(options: argparse.Namespace) -> str:
 
 
 def _ab(options: argparse.Namespace) -> str:
-    from tinyml_bench import ab, ab_sources
+    from tinyml_bench.comparing import model_pairs, models
 
-    plan = ab.Plan.from_options(options)
+    plan = models.Plan.from_options(options)
     answers = []
-    with ab_sources.resolved(options.old, options.new, options.against) as sources:
-        for answer in ab_sources.compared(sources, plan):
+    with model_pairs.resolved(options.old, options.new, options.against) as sources:
+        for answer in model_pairs.compared(sources, plan):
             answers.append(answer)
             if not options.json:
                 print(answer.line(), flush=True)  # noqa: T201 - many pairs take minutes
-    options.status = ab_sources.status(answers)
-    return ab_sources.as_json(sources, answers) if options.json else "\n".join(sources.left_out)
+    options.status = model_pairs.status(answers)
+    return model_pairs.as_json(sources, answers) if options.json else "\n".join(sources.left_out)

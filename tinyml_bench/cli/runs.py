@@ -106,7 +106,7 @@ def _results(options: argparse.Namespace) -> str:
 def _compare(options: argparse.Namespace) -> str:
     import json
 
-    from tinyml_bench import comparison
+    from tinyml_bench.comparing import runs as comparison
     from tinyml_bench.storage import runs
 
     here = project()

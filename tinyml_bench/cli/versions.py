@@ -65,24 +65,27 @@ def add(commands: Commands) -> None:
 
 
 def _versions_diff(options: argparse.Namespace) -> str:
-    from tinyml_bench.versions import comparing, matrix, rendering
+    from tinyml_bench.comparing.versions import compare, render
+    from tinyml_bench.comparing.versions import environments as matrix
 
     given = matrix.interpreters(options.python)
     sides = [matrix.find(text, given) for text in (options.a, options.b)]
-    plan = comparing.Plan(options.samples, options.time_limit)
+    plan = compare.Plan(options.samples, options.time_limit)
     here = project()
-    cases = comparing.chosen_cases(options.cases)
-    found = comparing.compare(sides[0], sides[1], cases, plan, here)
+    cases = compare.chosen_cases(options.cases)
+    found = compare.compare(sides[0], sides[1], cases, plan, here)
     options.status = FAILED if found.failed else 0
-    return rendering.rendered(found, "json" if options.json else options.format, width())
+    return render.rendered(found, "json" if options.json else options.format, width())
 
 
 def _versions_bisect(options: argparse.Namespace) -> str:
-    from tinyml_bench.versions import bisecting, comparing, matrix, traits
+    from tinyml_bench.comparing.versions import bisect as bisecting
+    from tinyml_bench.comparing.versions import compare, traits
+    from tinyml_bench.comparing.versions import environments as matrix
 
     environments = matrix.chosen(options.among, matrix.interpreters(options.python))
     here = project()
-    case = comparing.chosen_case(options.case)
+    case = compare.chosen_case(options.case)
     wanted = traits.trait(options.metric, case)
     limit = None if options.limit is None else options.limit / 100
     question = bisecting.Question(case, wanted, limit, options.samples)
@@ -91,10 +94,12 @@ def _versions_bisect(options: argparse.Namespace) -> str:
 
 
 def _versions_document(options: argparse.Namespace) -> str:
-    from tinyml_bench.versions import comparing, documenting, matrix
+    from tinyml_bench.comparing.versions import compare
+    from tinyml_bench.comparing.versions import document as documenting
+    from tinyml_bench.comparing.versions import environments as matrix
 
     environments = matrix.chosen(options.among, matrix.interpreters(options.python))
     here = project()
-    cases, plan = comparing.chosen_cases([]), comparing.Plan(options.samples)
+    cases, plan = compare.chosen_cases([]), compare.Plan(options.samples)
     page = documenting.page(environments, cases, plan, here)
     return documenting.write(page, options.output or here.root / "docs" / "versions.md")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.ab import NO_DIFFERENCE, Comparison, compare_files
+from tinyml_bench.comparing.models import NO_DIFFERENCE, Comparison, compare_files
 from tinyml_bench.measuring.latency import PairedTimer
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 from trust.catalogue import PASSED, Answer, plant

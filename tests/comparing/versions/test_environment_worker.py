@@ -9,6 +9,18 @@ import tflite_models
 from tflite_models import FLOAT32, INT8, INT32, Operator, Tensor, build, classifier
 
 from tinyml_bench import cli
+from tinyml_bench.comparing.versions import bisect as bisecting
+from tinyml_bench.comparing.versions import compare as comparing
+from tinyml_bench.comparing.versions import document as documenting
+from tinyml_bench.comparing.versions import environment_worker as workshops
+from tinyml_bench.comparing.versions import environments as matrix
+from tinyml_bench.comparing.versions import render, traits
+from tinyml_bench.comparing.versions.difference import Accuracy, difference, of_speed
+from tinyml_bench.comparing.versions.environment_worker import Workshop
+from tinyml_bench.comparing.versions.environments import MATRIX, Environment
+from tinyml_bench.comparing.versions.environments_setup import EnvironmentCreationError
+from tinyml_bench.comparing.versions.release_notes import notes
+from tinyml_bench.comparing.versions.timing import race
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.bootstrap import RatioEstimate
@@ -16,14 +28,6 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
-from tinyml_bench.versions import bisecting, comparing, documenting, matrix, rendering, traits
-from tinyml_bench.versions import workshop as workshops
-from tinyml_bench.versions.difference import Accuracy, difference, of_speed
-from tinyml_bench.versions.installing import EnvironmentCreationError
-from tinyml_bench.versions.matrix import MATRIX, Environment
-from tinyml_bench.versions.notes import notes
-from tinyml_bench.versions.race import race
-from tinyml_bench.versions.workshop import Workshop
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS, workload
 
@@ -301,7 +305,7 @@ def test_few_flips_are_no_worse_accuracy():
 @pytest.mark.parametrize("width", [40, 60, 100])
 def test_the_text_fits_the_terminal(width):
     """Narrow ones too."""
-    text = rendering.rendered(compare(CASE), "text", width)
+    text = render.rendered(compare(CASE), "text", width)
     assert max(map(len, text.splitlines())) <= width
     assert "new warning: d.cc: New." in " ".join(text.split())
 
@@ -309,10 +313,10 @@ def test_the_text_fits_the_terminal(width):
 def test_json_and_markdown_say_the_same():
     """For programs, and for a comment on a pull request."""
     found = compare(CASE)
-    document = json.loads(rendering.rendered(found, "json", 80))
+    document = json.loads(render.rendered(found, "json", 80))
     assert document["cases"][0]["changes"][0]["new"] == "per-channel"
     assert document["old"]["versions"]["tensorflow"] == "2.15.1"
-    markdown = rendering.rendered(found, "markdown", 80)
+    markdown = render.rendered(found, "markdown", 80)
     assert "| fashion_mnist-standin-int8 |" in markdown
     assert document["cases"][0]["sentence"] in markdown
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from tinyml_bench.comparing.versions.environments import Environment
+from tinyml_bench.comparing.versions.remote_worker import RemoteWorker
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
@@ -20,8 +22,6 @@ from tinyml_bench.system.workers.executor import WorkerCrashed, failure
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runtime
-from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.remote import RemoteWorker
 from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
 
 _HELLO_SECONDS: Final = 120.0

@@ -7,6 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyml_bench.comparing.versions.compare import Comparison, Plan, cause, compared
+from tinyml_bench.comparing.versions.difference import of_speed
+from tinyml_bench.comparing.versions.environment_worker import Toolchain, Workshop
+from tinyml_bench.comparing.versions.environments import Environment
+from tinyml_bench.comparing.versions.environments_setup import ready
+from tinyml_bench.comparing.versions.graph_changes import in_words
+from tinyml_bench.comparing.versions.release_notes import notes, release_notes
+from tinyml_bench.comparing.versions.render import lines_of
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
@@ -14,14 +22,6 @@ from tinyml_bench.reporting.text_table import table
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.files import write_atomically
 from tinyml_bench.system.progress import Steps
-from tinyml_bench.versions.comparing import Comparison, Plan, cause, compared
-from tinyml_bench.versions.difference import of_speed
-from tinyml_bench.versions.graph import in_words
-from tinyml_bench.versions.installing import ready
-from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.notes import notes, release_notes
-from tinyml_bench.versions.rendering import lines_of
-from tinyml_bench.versions.workshop import Toolchain, Workshop
 
 _COMMAND = "tinyml-bench versions document"
 

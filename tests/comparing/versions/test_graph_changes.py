@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from tinyml_bench.comparing.versions.graph_changes import graph_changes, stored_changes
 from tinyml_bench.records.structure import Operator, Structure
-from tinyml_bench.versions.graph import graph_changes, stored_changes
 
 CONV = Operator(0, "CONV_2D", "int8", "conv", "int8", "per-channel")
 DENSE = Operator(1, "FULLY_CONNECTED", "int8", "dense", "int8", "per-tensor")

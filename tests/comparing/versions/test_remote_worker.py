@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import tinyml_bench
+from tinyml_bench.comparing.versions.remote_worker import RemoteWorker
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
-from tinyml_bench.versions.remote import RemoteWorker
 
 # Beside the tests, or among what is installed.
 PACKAGE = Path(tinyml_bench.__file__).parents[1]
@@ -55,7 +55,7 @@ def test_an_operation_that_fails_leaves_the_worker_alive(worker_of):
 def test_prints_on_standard_output_do_no_harm(worker_of):
     """The pipe is another one; bytes come back as they are."""
     worker = worker_of(
-        "from tinyml_bench.versions.wire import packed\n"
+        "from tinyml_bench.comparing.versions.wire import packed\n"
         "print('banner' * 1000, flush=True); os.write(2, b'noise')\n"
         "os.read(fd, 65536)\n"
         "os.write(fd, packed({'value': {'n': 1}}, [bytes(range(256))]))\n"
@@ -77,7 +77,7 @@ def test_garbage_on_the_pipe_ends_the_worker(worker_of):
 def test_an_answer_without_a_value_ends_the_worker(worker_of):
     """A well-formed message that says nothing is no answer either."""
     worker = worker_of(
-        "from tinyml_bench.versions.wire import packed\n"
+        "from tinyml_bench.comparing.versions.wire import packed\n"
         "os.read(fd, 65536); os.write(fd, packed({'huh': 1})); time.sleep(60)"
     )
     with pytest.raises(WorkerCrashed, match="without a value"):

@@ -14,8 +14,10 @@ import time
 import pytest
 from making import make_case, make_measurement
 
-from tinyml_bench import ab, ab_sources, cli
-from tinyml_bench.ab import Comparison, Plan
+from tinyml_bench import cli
+from tinyml_bench.comparing import model_pairs
+from tinyml_bench.comparing import models as ab
+from tinyml_bench.comparing.models import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.measuring.instructions import InstructionChange
 from tinyml_bench.metrics.bootstrap import RatioEstimate
@@ -78,7 +80,7 @@ def save(folder, name, **contents):
 
 def test_two_files_are_one_pair_without_a_case(project):
     """Whether they are there is for the comparison to say."""
-    with ab_sources.resolved("a.tflite", "b.tflite", None) as sources:
+    with model_pairs.resolved("a.tflite", "b.tflite", None) as sources:
         (pair,) = sources.pairs
     assert (str(pair.old), str(pair.new), pair.case) == ("a.tflite", "b.tflite", "")
 
@@ -86,7 +88,7 @@ def test_two_files_are_one_pair_without_a_case(project):
 def test_a_file_by_another_name_is_a_model_too(project):
     """It is no saved run, which ends in .json."""
     (project / "model.bin").write_text("")
-    with ab_sources.resolved("model.bin", "b.tflite", None) as sources:
+    with model_pairs.resolved("model.bin", "b.tflite", None) as sources:
         assert not sources.several
 
 
@@ -275,7 +277,7 @@ def repository(project, monkeypatch):
 
 def models_of(case="toy-net-int8", revision="HEAD"):
     """Return the contents of both models that are compared."""
-    with ab_sources.resolved(case, None, revision) as sources:
+    with model_pairs.resolved(case, None, revision) as sources:
         (pair,) = sources.pairs
         assert pair.case == case
         contents = pair.old.read_text(), pair.new.read_text()

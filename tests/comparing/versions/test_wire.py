@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tinyml_bench.versions.wire import GarbageError, packed, unpacked
+from tinyml_bench.comparing.versions.wire import GarbageError, packed, unpacked
 
 
 def reader(content):

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from tinyml_bench.comparing.versions.wire import GarbageError, packed, unpacked
 from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
 from tinyml_bench.system.workers.process import tail
-from tinyml_bench.versions.wire import GarbageError, packed, unpacked
 
 _LIMIT_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 0.5
@@ -35,7 +35,7 @@ spec = importlib.util.spec_from_file_location(
 module = importlib.util.module_from_spec(spec)
 sys.modules["tinyml_bench"] = module
 spec.loader.exec_module(module)
-from tinyml_bench.versions.agent import serve
+from tinyml_bench.comparing.versions.agent import serve
 serve(int(sys.argv[2]))
 """
 
@@ -160,7 +160,7 @@ class RemoteWorker:
 def _start(
     interpreter: Path, descriptor: int, log: BinaryIO, scratch: str
 ) -> subprocess.Popen[bytes]:
-    folder = str(Path(__file__).parents[1])
+    folder = str(Path(__file__).parents[2])
     command: Sequence[str] = [
         str(interpreter), "-u", "-c", _BOOTSTRAP, folder, str(descriptor),
     ]  # fmt: skip

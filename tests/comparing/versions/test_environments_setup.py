@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tinyml_bench.comparing.versions import environments_setup, find_python
+from tinyml_bench.comparing.versions.environments import Environment, find
+from tinyml_bench.comparing.versions.environments_setup import EnvironmentCreationError
 from tinyml_bench.errors import UsageError
-from tinyml_bench.versions import installing, pythons
-from tinyml_bench.versions.installing import EnvironmentCreationError
-from tinyml_bench.versions.matrix import Environment, find
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -17,7 +17,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 def quiet_place(tmp_path, monkeypatch):
     """Use a cache of its own, and no uv."""
     monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(installing, "_uv", lambda: None)
+    monkeypatch.setattr(environments_setup, "_uv", lambda: None)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def commands(monkeypatch):
     Yields the commands that were run, and a function that sets pip's output and status.
     """
     run, answer = [], {"text": "", "status": 0}
-    started = installing._started
+    started = environments_setup._started
 
     def stand_in(command):
         run.append(list(command))
@@ -39,8 +39,8 @@ def commands(monkeypatch):
         code = f"import sys; print({answer['text']!r}); sys.exit({answer['status']})"
         return started([sys.executable, "-c", code])
 
-    monkeypatch.setattr(installing, "_started", stand_in)
-    monkeypatch.setattr(installing, "find_python", lambda version: Path(sys.executable))
+    monkeypatch.setattr(environments_setup, "_started", stand_in)
+    monkeypatch.setattr(environments_setup, "find_python", lambda version: Path(sys.executable))
     return run, answer
 
 
@@ -49,23 +49,23 @@ def test_an_environment_is_made_once(commands, tmp_path):
     run, answer = commands
     answer["text"] = "Collecting tensorflow"
     said = []
-    made = installing.ready(find("2.16"), tmp_path, said.append)
+    made = environments_setup.ready(find("2.16"), tmp_path, said.append)
     assert made.interpreter.is_file()
     assert {"tensorflow==2.16.*", "tf-keras==2.16.*", "pillow", "tflite"} <= set(run[-1])
     assert "-c" not in run[-1]
     assert said[-1] == "py311-tf216: Collecting tensorflow"
-    assert installing.ready(find("2.16"), tmp_path, said.append) == made
+    assert environments_setup.ready(find("2.16"), tmp_path, said.append) == made
     assert len(run) == 2
 
 
 def test_other_pins_make_another_environment(commands, tmp_path):
     """The project's constraints are handed on, and part of the name."""
     run, _ = commands
-    first = installing.ready(find("2.16"), tmp_path, str)
+    first = environments_setup.ready(find("2.16"), tmp_path, str)
     pins = tmp_path / "constraints" / "py311-tf216.txt"
     pins.parent.mkdir()
     pins.write_text("numpy==1.26.4\n")
-    second = installing.ready(find("2.16"), tmp_path, str)
+    second = environments_setup.ready(find("2.16"), tmp_path, str)
     assert run[-1][-2:] == ["-c", str(pins)]
     assert first.interpreter != second.interpreter
 
@@ -73,7 +73,7 @@ def test_other_pins_make_another_environment(commands, tmp_path):
 def test_nightly_asks_for_nightly(commands, tmp_path):
     """And for no release beside it."""
     run, _ = commands
-    installing.ready(find("nightly"), tmp_path, str)
+    environments_setup.ready(find("nightly"), tmp_path, str)
     assert "tf-nightly" in run[-1]
     assert not [one for one in run[-1] if one.startswith("tensorflow=")]
 
@@ -83,8 +83,8 @@ def test_what_was_half_made_is_removed(commands, tmp_path):
     _, answer = commands
     answer |= {"text": "ERROR: disk on fire", "status": 1}
     with pytest.raises(EnvironmentCreationError, match=r"(?s)installing failed.*disk on fire"):
-        installing.ready(find("2.16"), tmp_path, str)
-    assert not installing.folder_of(find("2.16"), tmp_path).exists()
+        environments_setup.ready(find("2.16"), tmp_path, str)
+    assert not environments_setup.folder_of(find("2.16"), tmp_path).exists()
 
 
 def test_a_missing_network_is_told_from_a_missing_version(commands, tmp_path):
@@ -96,10 +96,10 @@ def test_a_missing_network_is_told_from_a_missing_version(commands, tmp_path):
     with pytest.raises(
         EnvironmentCreationError, match=r"(?s)network, or the package index.*Retrying"
     ):
-        installing.ready(find("2.16"), tmp_path, str)
+        environments_setup.ready(find("2.16"), tmp_path, str)
     answer |= {"text": last}
     with pytest.raises(EnvironmentCreationError, match=r"2\.16 and Python 3\.11 do not fit"):
-        installing.ready(find("2.16"), tmp_path, str)
+        environments_setup.ready(find("2.16"), tmp_path, str)
 
 
 def test_an_environment_of_tox_is_used_where_it_has_tensorflow(tmp_path):
@@ -109,9 +109,9 @@ def test_an_environment_of_tox_is_used_where_it_has_tensorflow(tmp_path):
     python.touch()
     packages = python.parents[1] / "lib" / "python3.11" / "site-packages"
     (packages / "tf_keras-2.16.0.dist-info").mkdir(parents=True)
-    assert installing._of_tox(find("2.16"), tmp_path) is None
+    assert environments_setup._of_tox(find("2.16"), tmp_path) is None
     (packages / "tf_keras-2.16.0.dist-info" / "RECORD").touch()
-    assert installing.ready(find("2.16"), tmp_path, str).interpreter == python
+    assert environments_setup.ready(find("2.16"), tmp_path, str).interpreter == python
 
 
 def test_a_cache_that_cannot_be_written_is_told(commands, tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_cache_that_cannot_be_written_is_told(commands, tmp_path, monkeypatch)
     (tmp_path / "file").touch()
     monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(EnvironmentCreationError, match="TINYML_BENCH_CACHE=FOLDER"):
-        installing.ready(find("2.16"), tmp_path, str)
+        environments_setup.ready(find("2.16"), tmp_path, str)
 
 
 # -- Pythons --------------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ def test_a_cache_that_cannot_be_written_is_told(commands, tmp_path, monkeypatch)
 def test_the_python_of_this_process_is_found(monkeypatch):
     """Without looking anywhere else."""
     monkeypatch.setenv("PATH", "")
-    found = pythons.find_python(HERE)
-    assert pythons._version_of(found) == HERE
+    found = find_python.find_python(HERE)
+    assert find_python._version_of(found) == HERE
 
 
 def plant(path, version):
@@ -145,7 +145,7 @@ def test_a_command_that_only_looks_like_a_python_is_passed_over(tmp_path, monkey
     plant(tmp_path / "pyenv" / "versions" / "3.77.2" / "bin" / "python3.77", "3.77")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    assert "versions/3.77.2" in str(pythons.find_python("3.77"))
+    assert "versions/3.77.2" in str(find_python.find_python("3.77"))
 
 
 def test_a_python_that_is_not_there_is_told(tmp_path, monkeypatch):
@@ -153,10 +153,10 @@ def test_a_python_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     with pytest.raises(UsageError, match=r"no Python 3\.78 on this machine.*uv python install"):
-        pythons.find_python("3.78")
+        find_python.find_python("3.78")
 
 
 def test_an_interpreter_that_is_given_needs_nothing_made(tmp_path):
     """Whatever it is: whether it can run cases shows when it is asked."""
     given = Environment("mine", interpreter=tmp_path / "python")
-    assert installing.ready(given, tmp_path, str) is given
+    assert environments_setup.ready(given, tmp_path, str) is given

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tinyml_bench.comparing.versions.difference import Difference, difference
+from tinyml_bench.comparing.versions.environment_worker import Toolchain, Workshop
+from tinyml_bench.comparing.versions.environments import Environment
+from tinyml_bench.comparing.versions.environments_setup import ready
+from tinyml_bench.comparing.versions.timing import race
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.bootstrap import RatioEstimate
@@ -16,11 +21,6 @@ from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.executor import failure
-from tinyml_bench.versions.difference import Difference, difference
-from tinyml_bench.versions.installing import ready
-from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.race import race
-from tinyml_bench.versions.workshop import Toolchain, Workshop
 from tinyml_bench.workloads.cases import cases_of
 from tinyml_bench.workloads.workload import WORKLOADS
 

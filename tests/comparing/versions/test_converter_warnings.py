@@ -1,6 +1,6 @@
 """Warnings of two versions can be compared."""
 
-from tinyml_bench.versions.words import gathered, native_warnings
+from tinyml_bench.comparing.versions.converter_warnings import gathered, native_warnings
 
 
 def test_the_same_warning_of_another_moment_is_the_same():

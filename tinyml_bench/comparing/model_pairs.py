@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tinyml_bench import ab
-from tinyml_bench.ab import Comparison, Plan
+from tinyml_bench.comparing import models
+from tinyml_bench.comparing.git_revision import Revision
+from tinyml_bench.comparing.models import Comparison, Plan
 from tinyml_bench.errors import ModelFileError, TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.measuring.instructions import InstructionChange
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.revisions import Revision
 from tinyml_bench.storage import runs
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.system.registry import unknown_name
@@ -157,7 +157,7 @@ def _answer(pair: Pair, plan: Plan) -> Answer:
 
 
 def _compare(pair: Pair, plan: Plan) -> Comparison | InstructionChange:
-    return ab.compare(pair.old, pair.new, plan)
+    return models.compare(pair.old, pair.new, plan)
 
 
 def status(answers: Sequence[Answer]) -> int:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tinyml_bench.comparing.versions.difference import Accuracy, of_speed, share_larger
+from tinyml_bench.comparing.versions.environment_worker import Workshop, reference_of
+from tinyml_bench.comparing.versions.graph_changes import graph_changes
+from tinyml_bench.comparing.versions.timing import race
 from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.tflite.file import ModelFile, read_model
-from tinyml_bench.versions.difference import Accuracy, of_speed, share_larger
-from tinyml_bench.versions.graph import graph_changes
-from tinyml_bench.versions.race import race
-from tinyml_bench.versions.workshop import Workshop, reference_of
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 _SECONDS: Final = 2.0

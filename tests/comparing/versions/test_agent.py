@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench import Split, dataset, workload
-from tinyml_bench.versions.agent import Agent
+from tinyml_bench.comparing.versions.agent import Agent
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS

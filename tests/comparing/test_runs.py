@@ -11,7 +11,7 @@ import pytest
 from making import make_case, make_measurement, make_predictions
 
 from tinyml_bench import cli
-from tinyml_bench.comparison import compare
+from tinyml_bench.comparing.runs import compare
 from tinyml_bench.judging.policy.deviations import Deviation
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import Rule

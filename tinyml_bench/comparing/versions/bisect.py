@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinyml_bench.comparing.versions.compare import cause
+from tinyml_bench.comparing.versions.environment_worker import Workshop
+from tinyml_bench.comparing.versions.environments import Environment
+from tinyml_bench.comparing.versions.environments_setup import ready
+from tinyml_bench.comparing.versions.graph_changes import graph_changes, in_words
+from tinyml_bench.comparing.versions.release_notes import notes, release_notes
+from tinyml_bench.comparing.versions.traits import Probe, Trait
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.reporting.text_table import filled
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import Steps
-from tinyml_bench.versions.comparing import cause
-from tinyml_bench.versions.graph import graph_changes, in_words
-from tinyml_bench.versions.installing import ready
-from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.notes import notes, release_notes
-from tinyml_bench.versions.traits import Probe, Trait
-from tinyml_bench.versions.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)

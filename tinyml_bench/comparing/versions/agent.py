@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tinyml_bench.versions.wire import packed, unpacked
-from tinyml_bench.versions.words import native_warnings
+from tinyml_bench.comparing.versions.converter_warnings import native_warnings
+from tinyml_bench.comparing.versions.wire import packed, unpacked
 
 NEEDED: Final = {
     "tensorflow": "tensorflow",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from tinyml_bench.comparing.versions.compare import Comparison
+from tinyml_bench.comparing.versions.converter_warnings import gathered
+from tinyml_bench.comparing.versions.difference import Difference
 from tinyml_bench.reporting.text_table import filled, rows_of_text, table
-from tinyml_bench.versions.comparing import Comparison
-from tinyml_bench.versions.difference import Difference
-from tinyml_bench.versions.words import gathered
 
 _HEADINGS = ("case", "bytes", "flipped", "right, %", "time")
 _ROOM_FOR_ALL = 60

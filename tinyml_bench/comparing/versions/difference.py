@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from tinyml_bench.judging.paired_predictions import Discordance, discordance
-from tinyml_bench.metrics import significance
-from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.predictions import Predictions
-from tinyml_bench.versions.graph import (
+from tinyml_bench.comparing.versions.environment_worker import Converted
+from tinyml_bench.comparing.versions.graph_changes import (
     GraphChange,
     graph_changes,
     in_words,
     stored_changes,
 )
-from tinyml_bench.versions.workshop import Converted
+from tinyml_bench.judging.paired_predictions import Discordance, discordance
+from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.bootstrap import RatioEstimate
+from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.predictions import Predictions
 
 ALPHA: Final = 0.05
 """Level of the paired test above which a difference of accuracy may be chance."""

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinyml_bench import ab, cli
-from tinyml_bench.ab import Comparison, Plan, compare_files, decide, measure
+from tinyml_bench import cli
+from tinyml_bench.comparing import models
+from tinyml_bench.comparing.models import Comparison, Plan, compare_files, decide, measure
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.system.workers.executor import WorkerCrashed
@@ -28,7 +29,7 @@ class Clock:
         monkeypatch.setattr(time, "perf_counter", lambda: self.now_ns / 1e9)
         monkeypatch.setattr(time, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(time, "time", lambda: self.now_ns / 1e9)
-        monkeypatch.setattr(ab, "_pixels", lambda _: None)
+        monkeypatch.setattr(models, "_pixels", lambda _: None)
 
     def runner(self, name, *slownesses):
         """Make a model of which each new interpreter takes the next of the times, in ms."""
@@ -179,7 +180,7 @@ def answering(monkeypatch, verdict):
         asked.append((old.name, new.name, plan))
         return Comparison(verdict, found(1.0, 0.9, 1.1), 8, 0.05, 3.0, "thread")
 
-    monkeypatch.setattr(ab, "compare", compare)
+    monkeypatch.setattr(models, "compare", compare)
     return asked
 
 
@@ -224,7 +225,7 @@ def test_a_model_that_kills_its_process_is_named():
     future = Future()
     future.set_exception(WorkerCrashed("killed by SIGABRT"))
     with pytest.raises(ModelFileError, match=r"new\.tflite cannot be timed: killed by SIGABRT"):
-        ab._settled(future, "new.tflite")
+        models._settled(future, "new.tflite")
 
 
 def test_a_model_is_compared_with_itself(converted_model):

@@ -6,9 +6,9 @@ import statistics
 import time
 from typing import Any, Final
 
+from tinyml_bench.comparing.versions.environment_worker import Workshop
 from tinyml_bench.metrics.bootstrap import FEWEST_INSTANCES, RatioEstimate, instance_ratio
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.versions.workshop import Workshop
 
 _INSTANCES: Final = 10
 _TURNS: Final = 4

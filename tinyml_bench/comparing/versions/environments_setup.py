@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from tinyml_bench.comparing.versions.agent import NEEDED
+from tinyml_bench.comparing.versions.environments import Environment
+from tinyml_bench.comparing.versions.find_python import find_python
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.system.cache import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, holding
-from tinyml_bench.versions.agent import NEEDED
-from tinyml_bench.versions.matrix import Environment
-from tinyml_bench.versions.pythons import find_python
 
 Say = Callable[[str], None]
 
