@@ -22,7 +22,7 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench import inspection
+from tinyml_bench.cli.commands import inspect
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.judging import format_claims
 from tinyml_bench.records.structure import Structure
@@ -46,8 +46,8 @@ def read_all(content: bytes) -> None:
         assert Structure.from_json(one.to_json()) == one
     structure.unsupported_operators(model)
     activation_memory.peak(model)
-    inspection.describe(model)
-    inspection.as_dict(model)
+    inspect.describe(model)
+    inspect.as_dict(model)
     for claim in format_claims.CLAIMS:
         format_claims.lies(claim, made_of)
 
@@ -122,7 +122,7 @@ def test_a_name_as_long_as_the_file_is_considered_in_part() -> None:
     content = build(Model(tensors=named, operators=operators, buffers=whole.buffers, outputs=(1,)))
     model = read_model(content)
     assert all(len(operator.place) <= 120 for operator in structure.read(model).operators)
-    assert max(map(len, inspection.describe(model).splitlines())) <= inspection.WIDTH
+    assert max(map(len, inspect.describe(model).splitlines())) <= inspect.WIDTH
 
 
 def test_where_operators_come_from_is_looked_for_once() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tinyml_bench import __version__
 from tinyml_bench.cli import baselines, models, rules, runs, starting, training, versions
-from tinyml_bench.cli.here import FAILED, INTERRUPTED
+from tinyml_bench.cli.context import FAILED, INTERRUPTED
 from tinyml_bench.errors import TinymlError
 
 

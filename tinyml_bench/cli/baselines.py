@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyml_bench.cli.here import Commands, project, unregistered, width
+from tinyml_bench.cli.context import Commands, project, unregistered, width
 
 if TYPE_CHECKING:
     from tinyml_bench.judging.policy.project import Project
@@ -38,31 +38,31 @@ def add(commands: Commands) -> None:
 
 
 def _baseline_diff(options: argparse.Namespace) -> str:
-    from tinyml_bench import ledger
+    from tinyml_bench.cli.commands import baseline
     from tinyml_bench.storage import runs
 
     here = project()
-    return ledger.diff(
+    return baseline.diff(
         runs.read_run(options.run, here.runs), _with_baselines(here, options), width()
     )
 
 
 def _baseline_verify(options: argparse.Namespace) -> str:
-    from tinyml_bench import ledger
+    from tinyml_bench.cli.commands import baseline
 
-    return ledger.verify(_with_baselines(unregistered(), options))
+    return baseline.verify(_with_baselines(unregistered(), options))
 
 
 def _baseline_prune(options: argparse.Namespace) -> str:
-    from tinyml_bench import ledger
+    from tinyml_bench.cli.commands import baseline
 
-    return ledger.prune(_with_baselines(project(), options), delete=options.yes)
+    return baseline.prune(_with_baselines(project(), options), delete=options.yes)
 
 
 def _baseline_history(options: argparse.Namespace) -> str:
-    from tinyml_bench import ledger
+    from tinyml_bench.cli.commands import baseline
 
-    return ledger.history(options.case, _with_baselines(unregistered(), options), width())
+    return baseline.history(options.case, _with_baselines(unregistered(), options), width())
 
 
 def _with_baselines(found: Project, options: argparse.Namespace) -> Project:

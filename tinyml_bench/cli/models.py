@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyml_bench.cli.here import MISUSED, Commands, project
+from tinyml_bench.cli.context import MISUSED, Commands, project
 
 
 def add(commands: Commands) -> None:
@@ -87,19 +87,19 @@ def _add_ab(commands: Commands) -> None:
 def _inspect(options: argparse.Namespace) -> str:
     import json
 
-    from tinyml_bench import inspection
+    from tinyml_bench.cli.commands import inspect
     from tinyml_bench.tflite import file
 
     model = file.read_model(options.file)
     if options.json:
-        return json.dumps(inspection.as_dict(model), indent=1)
-    return inspection.describe(model)
+        return json.dumps(inspect.as_dict(model), indent=1)
+    return inspect.describe(model)
 
 
 def _export(options: argparse.Namespace) -> str:
-    from tinyml_bench import exporting
+    from tinyml_bench.cli.commands import export
 
-    return exporting.run(exporting.Order.from_options(options), project())
+    return export.run(export.Order.from_options(options), project())
 
 
 def _ab(options: argparse.Namespace) -> str:

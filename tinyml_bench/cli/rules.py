@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tinyml_bench.cli.here import MISUSED, Commands, project, width
+from tinyml_bench.cli.context import MISUSED, Commands, project, width
 
 
 def add(commands: Commands) -> None:
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 def _explain(options: argparse.Namespace) -> str:
     import json
 
-    from tinyml_bench import explanation
+    from tinyml_bench.cli.commands import explain as explanation
 
     found = explanation.explain(options.case, project())
     return json.dumps(found.as_json(), indent=1) if options.json else found.text(width())

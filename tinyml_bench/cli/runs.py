@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyml_bench.cli.here import MISUSED, Commands, project, unregistered, width
+from tinyml_bench.cli.context import MISUSED, Commands, project, unregistered, width
 
 
 def add(commands: Commands) -> None:
@@ -72,7 +72,7 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _list(_: argparse.Namespace) -> str:
-    from tinyml_bench.listing import overview
+    from tinyml_bench.cli.commands.list import overview
 
     return overview(project(), width())
 

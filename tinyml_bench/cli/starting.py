@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyml_bench.cli.here import FAILED, MISUSED, Commands
+from tinyml_bench.cli.context import FAILED, MISUSED, Commands
 
 
 def add(commands: Commands) -> None:
@@ -28,15 +28,15 @@ def add(commands: Commands) -> None:
 
 
 def _init(options: argparse.Namespace) -> str:
-    from tinyml_bench import starter
+    from tinyml_bench.cli.commands import init
 
     here = Path.cwd()
-    done = starter.begin(here, options.model, options.samples)
+    done = init.begin(here, options.model, options.samples)
     lines = [*(f"wrote {one}" for one in done.written), *done.advice]
     print("\n".join(lines), flush=True)  # noqa: T201 - measuring takes a while
     if options.no_baselines:
         return "store the first baselines: python -m pytest --baseline-update-new"
-    if starter.store_baselines(here, done.tests) != 0:
+    if init.store_baselines(here, done.tests) != 0:
         options.status = FAILED
         return (
             "the first baselines could not all be stored; see above, correct it, and run: "

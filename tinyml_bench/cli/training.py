@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyml_bench.cli.here import Commands, project, width
+from tinyml_bench.cli.context import Commands, project, width
 
 
 def add(commands: Commands) -> None:
@@ -57,20 +57,20 @@ def _train(options: argparse.Namespace) -> str:
 
 
 def _data_list(_: argparse.Namespace) -> str:
-    from tinyml_bench.listing import datasets
+    from tinyml_bench.cli.commands.list import datasets
 
     return datasets(width())
 
 
 def _data_fetch(options: argparse.Namespace) -> str:
-    from tinyml_bench.listing import source_of
+    from tinyml_bench.cli.commands.list import source_of
 
     return str(source_of(options.name).fetch(progress=True))
 
 
 def _data_path(options: argparse.Namespace) -> str:
+    from tinyml_bench.cli.commands.list import source_of
     from tinyml_bench.errors import DataMissingError
-    from tinyml_bench.listing import source_of
 
     found = source_of(options.name).locate()
     if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyml_bench.cli.here import FAILED, Commands, project, width
+from tinyml_bench.cli.context import FAILED, Commands, project, width
 
 
 def add(commands: Commands) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinyml_bench.cli.commands.project_scan import Found, look_around
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.settings import Settings
-from tinyml_bench.lookout import Found, look_around
 from tinyml_bench.system.files import write_atomically
 
 _EXAMPLE = '''\

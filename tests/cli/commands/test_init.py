@@ -10,7 +10,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from tinyml_bench import cli, starter
+from tinyml_bench import cli
+from tinyml_bench.cli.commands import init as starter
 from tinyml_bench.judging.policy.project import Project
 
 

@@ -12,10 +12,10 @@ import pytest
 import tflite_models
 from tflite_models import Operator
 
-from tinyml_bench import exporting
+from tinyml_bench.cli.commands import export as exporting
 from tinyml_bench.cli.commands import firmware
+from tinyml_bench.cli.commands.export import Order
 from tinyml_bench.errors import DataMissingError, ModelFileError, UsageError
-from tinyml_bench.exporting import Order
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.measuring.devices import micro
 from tinyml_bench.measuring.devices.micro import Arena, MicroRun

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tinyml_bench.cli.commands.project_scan import look_around
 from tinyml_bench.errors import UsageError
-from tinyml_bench.lookout import look_around
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tflite_models import (
     classifier,
 )
 
-from tinyml_bench.inspection import account, as_dict, describe
+from tinyml_bench.cli.commands.inspect import account, as_dict, describe
 from tinyml_bench.tflite.file import ModelFile, read_model
 
 FLOAT16 = 1

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tinyml_bench.cli.commands.explain import explain
 from tinyml_bench.errors import UsageError
-from tinyml_bench.explanation import explain
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
 

@@ -12,7 +12,7 @@ from tinyml_bench import cli
 from tinyml_bench.system.registry import Registry
 from tinyml_bench.workloads.variants.recipes import COMPRESSED_VARIANTS, PLAIN_VARIANTS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_list_shows_our_workload_and_every_variant(capsys):
 def test_list_outside_a_project_says_how_to_register(tmp_path, monkeypatch, capsys):
     """Nothing registered is an error with the way out."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tinyml_bench.listing.WORKLOADS", Registry("workload"))
+    monkeypatch.setattr("tinyml_bench.cli.commands.list.WORKLOADS", Registry("workload"))
     assert cli.main(["list"]) == 1
     assert "[tool.tinyml_bench] in pyproject.toml" in capsys.readouterr().err
 
