@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tinyml_bench import counting, reporting
+from tinyml_bench import reporting
 from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
+from tinyml_bench.suite import timing
 from tinyml_bench.suite.pytest_options import as_started, request_of
 from tinyml_bench.suite.suite import Suite
 from tinyml_bench.workloads.cases import has_file
@@ -88,7 +89,7 @@ class CaseUnderTest:
             pytest.skip(f"instructions are counted with {instructions_gate.OPTION} only")
         if not has_file(self.case):
             pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
-        counting.count_case(self._suite, self.case)
+        timing.count_case(self._suite, self.case)
 
     def _note(self, findings: list[Finding]) -> None:
         """Give the test's report, and so JUnit's, what it judged and what came of it."""

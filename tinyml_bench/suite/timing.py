@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinyml_bench.errors import TinymlError
+from tinyml_bench.judging.instructions_gate import METRIC
 from tinyml_bench.measuring.latency import PairedTimer, invocation
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.workloads.cases import sibling_of
+
+if TYPE_CHECKING:
+    from tinyml_bench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -53,3 +58,21 @@ def extra_info(measurement: Measurement) -> dict[str, Any]:
     case = measurement.case
     named = {"dataset": case.dataset, "model": case.model, "variant": case.variant}
     return {**named, **measurement.facts, "cached": measurement.cached}
+
+
+def count_case(suite: Suite, case: CaseId) -> None:
+    """Count the instructions of one inference of a converted `case`, and tell the suite.
+
+    One that crashed is not run again.
+    """
+    if suite.measurement(case).crash is not None:
+        return
+    from tinyml_bench.measuring.instructions import instructions_per_inference
+
+    try:
+        path = suite.workbench.model_file(case).path
+        counted = instructions_per_inference(path)
+    except TinymlError as error:
+        suite.add_absent(case, METRIC, str(error))
+    else:
+        suite.add_facts(case, {METRIC: counted})

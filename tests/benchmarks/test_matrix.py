@@ -17,7 +17,7 @@ from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from matrix import environments, litert, refresh, summary  # noqa: E402 - the path comes first
