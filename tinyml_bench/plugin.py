@@ -182,9 +182,10 @@ def pytest_make_collect_report(
     """Collect the suite's own tests after those of the repository."""
     report = yield
     if isinstance(collector, pytest.Session) and collector.config.option.tinyml:
+        from tinyml_bench import checks
         from tinyml_bench.suite import collection
 
-        report.result.append(collection.node(collector))
+        report.result.append(collection.node(collector, checks))
     return report
 
 

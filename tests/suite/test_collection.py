@@ -1,5 +1,8 @@
 """What the suite collects of its own, whatever a repository calls its tests."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 
 from tinyml_bench import checks
@@ -11,7 +14,7 @@ def module(pytester):
     """Return what the node of the suite collects in a repository with a pattern of its own."""
     pytester.makeini("[pytest]\npython_functions = mine_*\n")
     session = pytester.getmodulecol("").session
-    return collection.node(session).collect()
+    return collection.node(session, checks).collect()
 
 
 def test_its_name_is_no_path_of_this_machine(module):
@@ -21,7 +24,8 @@ def test_its_name_is_no_path_of_this_machine(module):
 
 def test_only_what_is_public_is_a_test():
     """By name, and not by the pattern of the repository."""
-    accepts = collection._Module.funcnamefilter
-    assert all(accepts(None, name) for name in checks.__all__)
-    assert not accepts(None, "test_of_somebody_else")
-    assert not accepts(None, "mine_of_the_repository")
+    module = SimpleNamespace(obj=checks)
+    accepts = partial(collection._Module.funcnamefilter, module)
+    assert all(accepts(name) for name in checks.__all__)
+    assert not accepts("test_of_somebody_else")
+    assert not accepts("mine_of_the_repository")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-
-from tinyml_bench import checks
 
 # The same on every machine and wherever the package is installed: reports are compared by it.
 _NODE = "tinyml_bench/checks.py"
@@ -16,10 +15,12 @@ _NODE = "tinyml_bench/checks.py"
 class Checks(pytest.Collector):
     """The suite's tests as a node of the session; not of a file, which may lie anywhere."""
 
+    tests: ModuleType
+
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Return the tests, a case each."""
         module = _Module.from_parent(self, path=self.path, nodeid=_NODE)
-        module.obj = checks
+        module.obj = self.tests
         return module.collect()
 
 
@@ -27,10 +28,11 @@ class _Module(pytest.Module):
     """The module of the tests, whatever a repository calls its own."""
 
     def funcnamefilter(self, name: str) -> bool:
-        return name in checks.__all__
+        return name in self.obj.__all__
 
 
-def node(session: pytest.Session) -> Checks:
-    """Return the node that collects the suite's tests."""
-    made: Checks = Checks.from_parent(session, name=_NODE, path=Path(checks.__file__))
-    return made
+def node(session: pytest.Session, tests: ModuleType) -> Checks:
+    """Return the node that collects the public functions of the module `tests`."""
+    checks: Checks = Checks.from_parent(session, name=_NODE, path=Path(str(tests.__file__)))
+    checks.tests = tests
+    return checks

@@ -222,9 +222,9 @@ class SessionHooks:
         self.suite.fetch_data(cases)
         if any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
             self.suite.prepare_timing()
-        with Progress(self.config, cases) as progress:
+        with Progress(self.config, list(map(str, cases))) as progress:
             for case, error in workbench.measure_all(cases):
-                progress.done(case, error)
+                progress.done(str(case), error)
             self.suite.blame_layers(cases)
         self._problems += workbench.cache.warnings
 

@@ -10,8 +10,6 @@ from typing import IO
 
 import pytest
 
-from tinyml_bench.records.case import CaseId
-
 
 class Progress:
     """Shows how many cases are measured and which are under way.
@@ -20,10 +18,11 @@ class Progress:
     ----------
     config : pytest.Config
         Its terminal is written to; nothing is under ``-q``.
-    cases : sequence of CaseId
+    cases : sequence of str
+        Their ids, in the order in which they are begun.
     """
 
-    def __init__(self, config: pytest.Config, cases: Sequence[CaseId]) -> None:
+    def __init__(self, config: pytest.Config, cases: Sequence[str]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
@@ -61,7 +60,7 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def done(self, case: CaseId, error: BaseException | None) -> None:
+    def done(self, case: str, error: BaseException | None) -> None:
         """Count one case as done; `error` is what it ended in, if it did."""
         self._pending.remove(case)
         self._bar.update(self._task, advance=1, description=self._under_way())
@@ -71,7 +70,7 @@ class Progress:
             self._terminal.line(f"  {done}/{self._total} {case}{ending}")
 
     def _under_way(self) -> str:
-        return str(self._pending[0]) if self._pending else ""
+        return self._pending[0] if self._pending else ""
 
 
 class Steps:
