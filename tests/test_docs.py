@@ -392,11 +392,11 @@ def names_used(text):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("from tinyml_bench.judging.policy.policy import Policy", {"policy"}),
-        ("import tinyml_bench.judging.policy.policy", {"policy"}),
-        ("    from tinyml_bench import policy, register", {"policy", "register"}),
-        ("from tinyml_bench import (\n    policy,\n)", {"policy"}),
-        ("see `tinyml_bench.judging.policy.policy.read`", {"policy"}),
+        ("from tinyml_bench.judging import Policy", {"judging"}),
+        ("import tinyml_bench.judging", {"judging"}),
+        ("    from tinyml_bench import judging, register", {"judging", "register"}),
+        ("from tinyml_bench import (\n    judging,\n)", {"judging"}),
+        ("see `tinyml_bench.judging.policy`", {"judging"}),
         ("[tool.tinyml_bench.policy]", set()),
     ],
 )
