@@ -217,9 +217,7 @@ def pytest_collection(session: pytest.Session) -> None:
     elif getattr(option, "numprocesses", None) and _has_settings(session.config):
         # A worker of pytest-xdist that ends cannot say why: what is wrong is found before it
         # starts. Whether any test is about a case is not known yet, so nothing is registered.
-        from tinyml_bench.suite.session import SessionHooks
-
-        SessionHooks(session.config)
+        _make_hooks(session.config)
 
 
 class _Listener:
@@ -243,8 +241,16 @@ def _hooks(config: pytest.Config) -> SessionHooks:
     """Return the hooks of this session, registering them on first use."""
     plugin: SessionHooks | None = config.pluginmanager.get_plugin(_HOOKS)
     if plugin is None:
-        from tinyml_bench.suite.session import SessionHooks
-
-        plugin = SessionHooks(config)
+        plugin = _make_hooks(config)
         config.pluginmanager.register(plugin, _HOOKS)
     return plugin
+
+
+def _make_hooks(config: pytest.Config) -> SessionHooks:
+    from tinyml_bench.suite.session import SessionHooks
+
+    try:
+        from tinyml_bench.study import goals, paper
+    except ModuleNotFoundError:  # without the study's folder there is nothing to set beside ours
+        return SessionHooks(config)
+    return SessionHooks(config, paper.layout(beside=config.option.tinyml_paper), goals.missed)

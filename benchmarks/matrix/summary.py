@@ -20,6 +20,7 @@ from tinyml_bench.records.run import Run
 from tinyml_bench.reporting import sentence
 from tinyml_bench.reporting.text_table import rows_of_text, table
 from tinyml_bench.storage import runs
+from tinyml_bench.study import paper
 
 TESTS = ROOT / ".tinyml_bench" / "matrix"
 
@@ -155,7 +156,9 @@ def tell(name: str, markdown: Sequence[Path]) -> int:
     except TinymlError as error:
         print(error)
         return 2
-    text = "\n\n".join([reporting.tables(run, width=100, form="markdown"), reporting.verdicts(run)])
+    layout = paper.layout(beside=False)
+    drawn = reporting.tables(run, width=100, form="markdown", layout=layout)
+    text = "\n\n".join([drawn, reporting.verdicts(run)])
     print(text)
     _append(markdown, text)
     return 0

@@ -51,6 +51,16 @@ def _run(*measurements, findings=()):
     return Run("before", "2026-11-22T12:00:00+00:00", tuple(measurements), tuple(findings))
 
 
+def _tables(run, *, beside=False, **options):
+    """Draw a run in the paper's layout."""
+    return reporting.tables(run, layout=paper.layout(beside=beside), **options)
+
+
+def _summary(run, width, *, colour):
+    """Sum a run up in the paper's layout."""
+    return reporting.summary(run, width, colour, paper.layout(beside=False))
+
+
 def _small_run():
     """Return one workload: a matched, an improved, a regressed and a crashed case."""
     name = "fashion_mnist-custom"
@@ -217,7 +227,7 @@ fashion_mnist-custom-int16x8 crashed in conversion: killed by SIGABRT"""
 
 def test_a_lone_workload_in_a_narrow_terminal_is_one_table():
     """Formats are rows, metrics are columns; every mark in use, and no other, is explained."""
-    assert reporting.tables(_small_run(), width=80) == NARROW
+    assert _tables(_small_run(), width=80) == NARROW
 
 
 def test_the_size_after_gzip_stands_beside_the_reduction_where_it_was_measured():
@@ -226,19 +236,19 @@ def test_the_size_after_gzip_stands_beside_the_reduction_where_it_was_measured()
     cases = {"tf": {}, "int8": {"size_reduction": 0.7384, "gzip_bytes": 243_715}}
     cases["pruned80_int8"] = {"size_reduction": 0.7384, "gzip_bytes": 81_911}
     run = _run(*(_measurement(f"{name}-{key}", **facts) for key, facts in cases.items()))
-    drawn = reporting.tables(run, width=80)
+    drawn = _tables(run, width=80)
     assert "Size reduction: % against the float32 .tflite; KiB after gzip" in drawn
     rows = {line.split()[0]: line for line in drawn.splitlines() if line}
     assert rows["int8"].split()[2:4] == ["73.84", "238.0"]
     lines = drawn.splitlines()
     assert lines[lines.index(rows["int8"]) + 1] == rows["pruned80_int8"]
     assert rows["pruned80_int8"].split()[2:4] == ["73.84", "80.0"]
-    assert "gzip" not in reporting.tables(run, width=80, paper=True).partition("beaten")[0]
+    assert "gzip" not in _tables(run, width=80, beside=True).partition("beaten")[0]
 
 
 def test_a_wide_terminal_shows_the_paper_s_layout():
     """A row a workload, a column a format, a table a metric, headings resting on the rule."""
-    drawn = reporting.tables(_small_run(), width=140)
+    drawn = _tables(_small_run(), width=140)
     assert drawn.startswith(
         "Accuracy: % of 10,000 test images\n"
         "\n"
@@ -255,14 +265,14 @@ def test_a_wide_terminal_shows_the_paper_s_layout():
 
 def test_headings_are_broken_before_the_layout_is():
     """Where whole names do not fit, they are broken after an underscore and rest on the rule."""
-    lines = reporting.tables(_small_run(), width=110).splitlines()
+    lines = _tables(_small_run(), width=110).splitlines()
     assert lines[2].split() == ["optimize_", "optimize_", "experimental_"]
     assert lines[3].split()[3:7] == ["float16", "for_size", "for_latency", "sparsity"]
 
 
 def test_markdown_is_a_pipe_table_a_metric():
     """No line is wrapped, figures are aligned to the right, footnotes are a list."""
-    lines = reporting.tables(_small_run(), width=40, form="markdown").splitlines()
+    lines = _tables(_small_run(), width=40, form="markdown").splitlines()
     assert lines[:2] == ["### Accuracy: % of 10,000 test images", ""]
     assert "\n".join(lines[2:5]) == (
         "| workload             |    tf |   float32 |   float16 |   optimize_for_size |"
@@ -282,7 +292,7 @@ def test_markdown_is_a_pipe_table_a_metric():
 
 def test_csv_is_one_long_table_in_the_metrics_own_units():
     """Crashed and unmeasured cases have rows too, with the reason."""
-    assert reporting.tables(_small_run(), width=80, form="csv") == (
+    assert _tables(_small_run(), width=80, form="csv") == (
         "metric,workload,variant,value,unit,verdict,note\n"
         "case,fashion_mnist-custom,int16x8,,,crashed,conversion: killed by SIGABRT\n"
         "accuracy,fashion_mnist-custom,tf,0.9231,share,,\n"
@@ -304,7 +314,7 @@ def test_csv_is_one_long_table_in_the_metrics_own_units():
 
 def test_csv_has_the_paper_s_figure_in_the_same_unit():
     """The added column holds what the paper prints for that case and metric, or nothing."""
-    drawn = reporting.tables(_small_run(), width=80, form="csv", paper=True)
+    drawn = _tables(_small_run(), width=80, form="csv", beside=True)
     rows = {
         (row["metric"], row["variant"]): row["paper"] for row in csv.DictReader(io.StringIO(drawn))
     }
@@ -320,7 +330,7 @@ def test_csv_has_the_paper_s_figure_in_the_same_unit():
 def test_no_line_is_wider_than_the_terminal(width, workloads, with_paper):
     """Whatever the width, the marks and the number of workloads, each figure is there and fits."""
     run = _big_run(workloads)
-    drawn = reporting.tables(run, width=width, paper=with_paper)
+    drawn = _tables(run, width=width, beside=with_paper)
     assert max(len(line) for line in drawn.splitlines()) <= width
     assert all(line == line.rstrip() for line in drawn.splitlines())
     assert drawn.count("92.31") == 8 * workloads
@@ -335,28 +345,28 @@ def test_long_names_of_a_user_s_own_still_fit(width):
     run = _run(
         _measurement(f"{name}-custom_network-{name}"), *_big_run(1, variants=("mine",)).measurements
     )
-    drawn = reporting.tables(run, width=width)
+    drawn = _tables(run, width=width)
     assert max(len(line) for line in drawn.splitlines()) <= width
     assert "mine" in drawn
 
 
 def test_a_user_s_variant_comes_after_the_paper_s_eight():
     """The order of formats is the paper's, then the run's."""
-    drawn = reporting.tables(_big_run(1, variants=("mine",)), width=200)
+    drawn = _tables(_big_run(1, variants=("mine",)), width=200)
     heading = next(line for line in drawn.splitlines() if line.startswith("workload"))
     assert heading.split()[1:] == [*paper.variants(), "mine"]
 
 
 def test_the_paper_s_figures_stand_below_ours_in_its_own_basis():
     """The line below ours is the printed one, odd cells lettered, blanks left blank."""
-    lines = reporting.tables(_big_run(3), width=200, paper=True).splitlines()
+    lines = _tables(_big_run(3), width=200, beside=True).splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("fashion_mnist-mobilenet"))
     printed = "paper 88.84 88.85 88.93 84.87 84.87 88.85 84.87 a 10.00 b"
     assert " ".join(lines[at + 1].split()) == printed
     assert "Size reduction: % against the Keras file with Adam's two slots a weight" in lines
     assert any(line.startswith("b  paper: 10 % is chance") for line in lines)
     assert any("blank paper cell: none printed" in line for line in lines)
-    assert "paper" not in reporting.tables(_big_run(3), width=200)
+    assert "paper" not in _tables(_big_run(3), width=200)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +379,7 @@ def test_the_paper_s_figures_stand_below_ours_in_its_own_basis():
 )
 def test_the_size_basis_is_the_one_asked_for_and_stated(basis, metric, words):
     """The figure is that of the basis and the title says which it is."""
-    drawn = reporting.tables(_run(_measurement(INT8, **{metric: 0.1234})), width=140, basis=basis)
+    drawn = _tables(_run(_measurement(INT8, **{metric: 0.1234})), width=140, basis=basis)
     assert words in drawn
     assert "12.34" in drawn
 
@@ -384,7 +394,7 @@ def test_the_size_basis_is_the_one_asked_for_and_stated(basis, metric, words):
 def test_an_unknown_format_or_basis_lists_the_known(options, message):
     """A misspelt option is an error that helps."""
     with pytest.raises(UsageError, match=message):
-        reporting.tables(_small_run(), width=80, **options)
+        _tables(_small_run(), width=80, **options)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +413,7 @@ def test_an_unknown_format_or_basis_lists_the_known(options, message):
 def test_a_figure_bears_the_mark_of_its_verdict(metric, verdict, mark):
     """Accuracy is marked by what is judged of the predictions, not by the size."""
     run = _run(_measurement(INT8), findings=(_finding(metric, verdict),))
-    drawn = reporting.tables(run, width=140)
+    drawn = _tables(run, width=140)
     row = next(line for line in drawn.splitlines() if line.startswith("fashion_mnist-custom"))
     assert row.split()[1:] == ["92.31", *([mark] if mark else [])]
 
@@ -411,31 +421,31 @@ def test_a_figure_bears_the_mark_of_its_verdict(metric, verdict, mark):
 def test_the_worst_verdict_marks_the_figure():
     """A regressed agreement is not hidden by an improved accuracy."""
     findings = (_finding(verdict=Verdict.IMPROVED), _finding("agreement", Verdict.REGRESSED))
-    assert "92.31 !" in reporting.tables(_run(_measurement(INT8), findings=findings), width=140)
+    assert "92.31 !" in _tables(_run(_measurement(INT8), findings=findings), width=140)
 
 
 def test_cached_figures_are_starred_where_others_are_not():
     """Where all are cached one line says so; stars everywhere would tell nothing."""
     cached = _measurement(INT8, cached=True)
     fresh = _measurement("fashion_mnist-custom-tf")
-    mixed = reporting.tables(_run(cached, fresh), width=140)
+    mixed = _tables(_run(cached, fresh), width=140)
     assert "92.31 *" in mixed
     assert mixed.count("0.34 *") == 1
     assert "* from the measurement cache" in mixed
-    alone = reporting.tables(_run(cached), width=140)
+    alone = _tables(_run(cached), width=140)
     assert "*" not in alone
     assert "are from the measurement cache" in alone
 
 
 def test_a_metric_that_no_case_has_is_one_line_with_the_reason():
     """With timing disabled there is no table of dashes."""
-    drawn = reporting.tables(_big_run(2, timed=False), width=120)
+    drawn = _tables(_big_run(2, timed=False), width=120)
     assert (
         "Latency: ms of one inference; ratio to float32 in the same rounds. None: timing is"
         in drawn
     )
     assert drawn.count("workload ") == 3
-    markdown = reporting.tables(_big_run(2, timed=False), width=120, form="markdown")
+    markdown = _tables(_big_run(2, timed=False), width=120, form="markdown")
     assert markdown.count("| workload ") == 3
 
 
@@ -445,7 +455,7 @@ def test_different_reasons_have_different_letters():
         _measurement("fashion_mnist-custom-int16x8"), absent={"latency_ns": "too slow to time"}
     )
     timed = _measurement("fashion_mnist-custom-tf", latency_ns=1e6)
-    drawn = reporting.tables(_run(_measurement(INT8), slow, timed), width=140)
+    drawn = _tables(_run(_measurement(INT8), slow, timed), width=140)
     letters = {text: letter for letter, text in re.findall(r"^([ab])  (.*)$", drawn, re.M)}
     assert set(letters) == {OFF, "too slow to time"}
     row = next(line for line in drawn.splitlines() if " 1.00 " in line)
@@ -460,7 +470,7 @@ def test_the_number_of_images_is_stated_for_each_workload_where_it_differs():
         _measurement("fashion_mnist-custom-int16x8", samples=1000, wrong=77),
         _measurement("pneumonia-custom-tf", samples=624, wrong=48),
     )
-    drawn = reporting.tables(run, width=140)
+    drawn = _tables(run, width=140)
     assert "Accuracy: % of the test images\n" in drawn
     assert "test images: fashion_mnist-custom 10,000 (int16x8 1,000), pneumonia-custom 624" in drawn
 
@@ -468,7 +478,7 @@ def test_the_number_of_images_is_stated_for_each_workload_where_it_differs():
 def test_workloads_come_in_the_paper_s_order_then_in_the_run_s():
     """The order in which parallel workers finish does not show."""
     names = ["mine-b", "skin_lesion-custom", "mine-a", "pneumonia-vgg16", "fashion_mnist-custom"]
-    drawn = reporting.tables(_run(*(_measurement(f"{name}-tf") for name in names)), width=140)
+    drawn = _tables(_run(*(_measurement(f"{name}-tf") for name in names)), width=140)
     rows = re.findall(r"^(\S+-\S+) +92\.31", drawn, re.M)
     expected = ["fashion_mnist-custom", "pneumonia-vgg16", "skin_lesion-custom", "mine-b", "mine-a"]
     assert rows == expected
@@ -478,7 +488,7 @@ def test_a_summary_is_tables_counts_failures_and_reasons():
     """Failing sentences follow the counts; what is incomparable is grouped by its reason."""
     run = _small_run()
     twice = replace(run, findings=(*run.findings, *run.findings))
-    summary = reporting.summary(twice, 80, colour=False)
+    summary = _summary(twice, 80, colour=False)
     assert summary == NARROW + (
         "\n\n4 cases: 1 regressed, 1 improved, 1 incomparable, 1 crashed"
         f"\n\n{INT8} accuracy: 0.9231 -> 0.8410, limit 0.9181"
@@ -494,22 +504,22 @@ def test_incomparable_figures_of_one_reason_are_one_line():
         for n in range(8)
     ]
     findings.append(_finding("latency_ratio", Verdict.INCOMPARABLE, reason="another processor"))
-    summary = reporting.summary(_run(_measurement(INT8), findings=findings), 80, colour=False)
+    summary = _summary(_run(_measurement(INT8), findings=findings), 80, colour=False)
     assert "\n8 latency figures are incomparable: timing is disabled\n" in summary
     assert summary.endswith("\n1 latency figure is incomparable: another processor")
 
 
 def test_a_summary_of_nothing_says_so():
     """An empty run claims nothing."""
-    assert reporting.summary(_run(), 80, colour=False) == (
+    assert _summary(_run(), 80, colour=False) == (
         "No case was measured.\n\n0 cases: nothing was judged"
     )
 
 
 def test_colour_adds_codes_and_changes_nothing_else():
     """What failed is red, what improved is green; without the codes the text is the same."""
-    plain = reporting.summary(_small_run(), 80, colour=False)
-    painted = reporting.summary(_small_run(), 80, colour=True)
+    plain = _summary(_small_run(), 80, colour=False)
+    painted = _summary(_small_run(), 80, colour=True)
     assert "\x1b[31m84.10 !\x1b[0m" in painted
     assert "\x1b[32m92.31 +\x1b[0m" in painted
     assert "\x1b[31mcrashed\x1b[0m" in painted
@@ -600,7 +610,7 @@ def test_a_doubt_a_class_and_a_collapse_are_one_sentence(finding, expected):
 def test_accuracy_bears_the_mark_of_all_that_is_judged_of_the_images(metric, verdict, mark, legend):
     """And the legend explains it."""
     run = _run(_measurement(INT8), findings=(_finding(metric, verdict),))
-    drawn = reporting.tables(run, width=140)
+    drawn = _tables(run, width=140)
     assert f"92.31 {mark}\n" in drawn
     assert legend in drawn
 
@@ -610,7 +620,7 @@ def test_a_regression_hides_a_doubt_and_a_doubt_hides_a_gain():
     doubt = _finding("agreement", Verdict.INCONCLUSIVE)
     for other, mark in ((Verdict.REGRESSED, "!"), (Verdict.IMPROVED, "<")):
         run = _run(_measurement(INT8), findings=(doubt, _finding(verdict=other)))
-        assert f"92.31 {mark}\n" in reporting.tables(run, width=140)
+        assert f"92.31 {mark}\n" in _tables(run, width=140)
 
 
 def test_a_summary_lists_what_is_inconclusive_and_says_that_it_does_not_fail():
@@ -622,14 +632,14 @@ def test_a_summary_lists_what_is_inconclusive_and_says_that_it_does_not_fail():
         _finding("latency_ratio", Verdict.INCOMPARABLE, reason=OFF),
     ]
     run = _run(_measurement(INT8), findings=findings)
-    summary = reporting.summary(run, 80, colour=False)
+    summary = _summary(run, 80, colour=False)
     assert "1 case: 1 incomparable, 1 inconclusive\n" in summary
     assert summary.endswith(
         f"{INT8} accuracy: 0.9231 -> 0.9100, limit 0.9181: inconclusive ({DOUBT})\n"
         "inconclusive: worse than the limit, without proof; by default this does not fail\n\n"
         f"1 latency figure is incomparable: {OFF}"
     )
-    assert "\x1b[33m92.31 <\x1b[0m" in reporting.summary(run, 140, colour=True)
+    assert "\x1b[33m92.31 <\x1b[0m" in _summary(run, 140, colour=True)
 
 
 def test_an_inconclusive_finding_that_fails_is_listed_with_the_failures_alone():
@@ -637,7 +647,7 @@ def test_an_inconclusive_finding_that_fails_is_listed_with_the_failures_alone():
     finding = _finding(
         verdict=Verdict.INCONCLUSIVE, fails=True, baseline=0.92, current=0.91, reason=DOUBT
     )
-    summary = reporting.summary(_run(_measurement(INT8), findings=[finding]), 80, colour=False)
+    summary = _summary(_run(_measurement(INT8), findings=[finding]), 80, colour=False)
     assert summary.count(DOUBT) == 1
     assert "does not fail" not in summary
 
@@ -652,11 +662,11 @@ def test_the_smallest_detectable_drop_stands_below_the_accuracies(width, drops, 
     cases = [INT8, "fashion_mnist-custom-tf"]
     pairs = zip(cases, drops * 2, strict=False)
     run = _run(*(_measurement(case, detectable_drop=drop) for case, drop in pairs))
-    drawn = reporting.tables(run, width=width)
+    drawn = _tables(run, width=width)
     assert SMALLEST + told in " ".join(drawn.split())
     if width == 140:
         assert drawn.index(told) < drawn.index("Size reduction")
-    assert SMALLEST + told in reporting.tables(run, width=width, form="markdown")
+    assert SMALLEST + told in _tables(run, width=width, form="markdown")
 
 
 @pytest.mark.parametrize(
@@ -671,7 +681,7 @@ def test_another_runtime_than_the_usual_one_stands_under_the_tables(runtime, tol
     """A saved run says what ran its models; the network itself was run by Keras in any case."""
     run = _run(replace(_measurement(INT8), provenance=make_provenance(runtime=runtime)))
     line = "converted models were run by litert builtin 2 threads"
-    assert (line in reporting.tables(run, width=120)) == told
+    assert (line in _tables(run, width=120)) == told
 
 
 def test_the_usual_runtime_is_the_default_one():
@@ -688,7 +698,7 @@ def test_comparisons_across_runtimes_are_counted_by_case():
         _finding("size_bytes", evidence=(both,)),
         _finding("accuracy", case="pneumonia-custom-int8", evidence=(both,)),
     ]
-    summary = reporting.summary(_run(_measurement(INT8), findings=findings), 120, colour=False)
+    summary = _summary(_run(_measurement(INT8), findings=findings), 120, colour=False)
     assert f"answers of 2 cases were compared across runtimes: {both}" in summary
 
 
@@ -700,6 +710,6 @@ def test_the_smallest_detectable_drop_is_told_of_each_workload(width):
         _measurement("pneumonia-custom-int8", detectable_drop=0.0369),
         _measurement("lesion-custom-int8"),
     )
-    drawn = " ".join(reporting.tables(run, width=width).split())
+    drawn = " ".join(_tables(run, width=width).split())
     assert SMALLEST + "fashion_mnist-custom 0.64, pneumonia-custom 3.69 " in drawn
-    assert "smallest drop" not in reporting.tables(_small_run(), width=width)
+    assert "smallest drop" not in _tables(_small_run(), width=width)

@@ -17,6 +17,7 @@ from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.storage import baselines
+from tinyml_bench.study import goals
 from tinyml_bench.suite.options import Options
 from tinyml_bench.suite.suite import Suite
 from tinyml_bench.workloads.cases import cases_of
@@ -260,10 +261,10 @@ def test_the_layers_behind_a_missed_goal_of_the_study_are_asked_for(suite, monke
     monkeypatch.setattr("tinyml_bench.study.paper.workloads", lambda: ("tiny-cnn",))
     cases = [TF, FLOAT32, INT8]
     suite.workbench.answer(INT8, wrong=95)
-    suite.blame_layers(cases)
+    suite.blame_layers(cases, goals.missed)
     assert suite.measurement(INT8).suspects == ()
     suite.workbench.answer(INT8, wrong=96)
-    suite.blame_layers(cases)
+    suite.blame_layers(cases, goals.missed)
     assert suite.workbench.diagnosed == [(INT8, tuple(range(90, 96)))]
     assert suite.measurement(INT8).suspects == ("look at layer conv",)
     assert suite.measurement(FLOAT32).suspects == ()
@@ -273,5 +274,5 @@ def test_no_layer_is_asked_for_of_another_study(suite):
     """What a user's formats may cost is the user's matter; what cannot run has no layer."""
     suite.workbench.answer(INT8, wrong=500)
     suite.workbench.measurements[TF] = DataMissingError("no data")
-    suite.blame_layers([TF, FLOAT32, INT8])
+    suite.blame_layers([TF, FLOAT32, INT8], goals.missed)
     assert suite.workbench.diagnosed == []

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyml_bench.cli.context import MISUSED, Commands, project, unregistered, width
+
+if TYPE_CHECKING:
+    from tinyml_bench.reporting import Layout
 
 
 def add(commands: Commands) -> None:
@@ -82,14 +86,24 @@ def _table(options: argparse.Namespace) -> str:
     from tinyml_bench.storage import runs
 
     here, columns = project(), width()
-    run = runs.read_run(options.run, here.runs)
+    run, layout = runs.read_run(options.run, here.runs), _layout(options.paper)
     drawn = reporting.tables(
-        run, width=columns, form=options.format, paper=options.paper, basis=options.basis
+        run, width=columns, form=options.format, layout=layout, basis=options.basis
     )
     shelf = reporting.Shelf(own=here.boards)
-    met = reporting.devices(run, width=columns, form=options.format, shelf=shelf)
+    met = reporting.devices(layout.sort(run), width=columns, form=options.format, shelf=shelf)
     told = reporting.verdicts(run) if options.format == "markdown" else ""
     return "\n\n".join(part for part in (drawn, met, told) if part)
+
+
+def _layout(paper: bool) -> Layout:
+    from tinyml_bench import reporting
+
+    try:
+        from tinyml_bench.study import paper as published
+    except ModuleNotFoundError:  # without the study's folder there is nothing to set beside ours
+        return reporting.AS_MEASURED
+    return published.layout(beside=paper)
 
 
 def _results(options: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Finding
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.study import paper
+from tinyml_bench.reporting.layout import Published
 
 # The end of a metric's name is its unit; a name with none of these ends is a share in [0, 1].
 _UNITS = {
@@ -20,7 +20,7 @@ _UNITS = {
 }  # fmt: skip
 
 
-def as_csv(run: Run, paper_too: bool = False) -> str:
+def as_csv(run: Run, beside: Published | None = None) -> str:
     """Return one row a metric and case, values in the metrics' own units at full precision.
 
     A case that crashed or has no baseline has a row with the metric ``case``. The verdict is empty
@@ -28,14 +28,19 @@ def as_csv(run: Run, paper_too: bool = False) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    extra = ["paper"] if paper_too else []
+    extra = [beside.heading] if beside else []
     writer.writerow(["metric", "workload", "variant", "value", "unit", "verdict", "note", *extra])
     for row in _rows(run):
-        metric, workload, variant = row[:3]
-        printed = paper.figure(workload, variant, metric)
-        beside = ["" if printed is None else _number(printed)] if paper_too else []
-        writer.writerow([*row, *beside])
+        writer.writerow([*row, *_published(row, beside)])
     return stream.getvalue()
+
+
+def _published(row: list[str], beside: Published | None) -> list[str]:
+    if beside is None:
+        return []
+    metric, workload, variant = row[:3]
+    value = beside.figure(workload, variant, metric)
+    return ["" if value is None else _number(value)]
 
 
 def _rows(run: Run) -> Iterator[list[str]]:

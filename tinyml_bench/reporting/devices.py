@@ -14,7 +14,7 @@ from tinyml_bench.records.deployment import FACTS, Deployment, Npu
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.reporting.table_contents import formats, letter, workloads
+from tinyml_bench.reporting.table_contents import letter
 from tinyml_bench.reporting.text_table import NARROWEST, PAD, broken, filled, grid, span, table
 
 _TITLE = "On a device"
@@ -59,7 +59,7 @@ def devices(
     shelf: Shelf | None = None,
     said: Collection[str] = (),
 ) -> str:
-    """Draw the table: a row a case.
+    """Draw the table: a row a case, in the order of the run.
 
     Parameters
     ----------
@@ -114,11 +114,7 @@ class _Sheet:
     marked: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        order = workloads(self.run), formats(self.run)
-        self.measured = sorted(
-            filter(_met_a_device, self.run.measurements),
-            key=lambda one: (order[0].index(one.case.workload), order[1].index(one.case.variant)),
-        )
+        self.measured = list(filter(_met_a_device, self.run.measurements))
         self.columns = list(self._columns())
 
     @property

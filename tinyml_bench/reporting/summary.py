@@ -13,6 +13,7 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.provenance import ACROSS
 from tinyml_bench.records.run import Run
 from tinyml_bench.reporting.devices import Shelf, devices
+from tinyml_bench.reporting.layout import AS_MEASURED, Layout
 from tinyml_bench.reporting.sentences import sentence
 from tinyml_bench.reporting.tables import tables
 
@@ -25,7 +26,11 @@ _PAINT = (
 
 
 def summary(
-    run: Run, width: int, colour: bool, paper: bool = False, shelf: Shelf | None = None
+    run: Run,
+    width: int,
+    colour: bool,
+    layout: Layout = AS_MEASURED,
+    shelf: Shelf | None = None,
 ) -> str:
     """Sum a run up: tables, counts, failing sentences, then what is open and why.
 
@@ -39,15 +44,15 @@ def summary(
         Columns of the terminal, for the tables.
     colour : bool
         Colour what failed, with ANSI codes.
-    paper : bool
-        Show the paper's figures too.
+    layout : Layout
+        The order of rows and columns, and published figures to show beside ours.
     shelf : Shelf or None
         The boards to tell of.
     """
     run = replace(run, findings=tuple(dict.fromkeys(run.findings)))
     said = {finding.reason for finding in _let_pass(run, Verdict.INCOMPARABLE)}
-    met = devices(run, width=width, shelf=shelf, said=said)
-    drawn = "\n\n".join(block for block in (tables(run, width=width, paper=paper), met) if block)
+    met = devices(layout.sort(run), width=width, shelf=shelf, said=said)
+    drawn = "\n\n".join(block for block in (tables(run, width=width, layout=layout), met) if block)
     failing = [sentence(finding) for finding in run.findings if finding.fails]
     blocks = [
         _painted(drawn) if colour else drawn,

@@ -23,9 +23,8 @@ from tinyml_bench.reporting.figures import (
     own_metrics,
     own_title,
 )
-from tinyml_bench.study import paper
+from tinyml_bench.reporting.layout import Layout, Published
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.workloads.variants.families import beside_siblings
 
 # Worst first: a cell that several verdicts concern bears the worst one's mark.
 _MARKS = {
@@ -49,12 +48,14 @@ _LEGEND = {
     "#": "# not all images: stopped early",
     "-": "- no figure",
     "ours": "blank: not in this run",
-    "paper": "blank paper cell: none printed",
 }
 _BASES = {
     "float32": ("size_reduction", "the float32 .tflite"),
     "keras": ("size_reduction_keras", "the saved Keras file"),
-    "keras_optimizer": (paper.SIZE_METRIC, "the Keras file with Adam's two slots a weight"),
+    "keras_optimizer": (
+        "size_reduction_keras_optimizer",
+        "the Keras file with Adam's two slots a weight",
+    ),
 }
 
 
@@ -111,7 +112,7 @@ class Sheet:
     Parameters
     ----------
     formats : tuple of str
-        Variants, the paper's eight first.
+        Variants, those of the layout first.
     workloads : tuple of str
     panels : tuple of Panel
     legend : tuple of str
@@ -127,8 +128,8 @@ class Sheet:
     notes: tuple[tuple[str, str], ...]
 
 
-def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
-    """Arrange a run as the paper does; `paper_too` adds the paper's lines and takes its basis.
+def sheet(run: Run, layout: Layout, basis: str) -> Sheet:
+    """Arrange a run by a layout; published figures add their lines and set the size basis.
 
     Raises
     ------
@@ -137,35 +138,16 @@ def sheet(run: Run, paper_too: bool, basis: str) -> Sheet:
     """
     if basis not in _BASES:
         raise UsageError(unknown_name("size basis", basis, list(_BASES)))
-    return _Builder(run, paper_too).sheet("keras_optimizer" if paper_too else basis)
-
-
-def formats(run: Run) -> tuple[str, ...]:
-    """Return the paper's eight variants, then a run's others as they came.
-
-    A compressed variant stands beside the plain one that its name ends in. Those of the eight that
-    a run of other workloads than the paper's has not are left out.
-    """
-    measured = [measurement.case.variant for measurement in run.measurements]
-    ours = any(one.case.workload in paper.workloads() for one in run.measurements)
-    eight = [name for name in paper.variants() if ours or name in measured]
-    return beside_siblings([*eight, *measured])
-
-
-def workloads(run: Run) -> tuple[str, ...]:
-    """Return a run's workloads, the paper's in its order first."""
-    measured = dict.fromkeys(measurement.case.workload for measurement in run.measurements)
-    ours = [name for name in paper.workloads() if name in measured]
-    return tuple(dict.fromkeys([*ours, *measured]))
+    return _Builder(run, layout).sheet(layout.beside.basis if layout.beside else basis)
 
 
 class _Builder:
     """Builds the panels and collects, as it goes, the marks and footnotes they use."""
 
-    def __init__(self, run: Run, paper_too: bool) -> None:
-        self.paper_too = paper_too
-        self.formats = formats(run)
-        self.workloads = workloads(run)
+    def __init__(self, run: Run, layout: Layout) -> None:
+        self.layout = layout
+        self.formats = layout.columns(run)
+        self.workloads = layout.rows(run)
         self.measured = {str(measurement.case): measurement for measurement in run.measurements}
         self.findings = {(finding.case, finding.metric): finding for finding in run.findings}
         evaluated = [one for one in run.measurements if one.samples]
@@ -194,7 +176,7 @@ class _Builder:
             self.formats,
             self.workloads,
             panels,
-            tuple(text for mark, text in _LEGEND.items() if mark in self.used),
+            tuple(text for mark, text in self._legend() if mark in self.used),
             (
                 *sample_notes,
                 *captions.stoppings(measured),
@@ -207,9 +189,9 @@ class _Builder:
         )
 
     def _size(self, title: str, figure: Figure) -> Panel:
-        """Return the panel of the size; the paper knows nothing of the size after gzip."""
+        """Return the panel of the size; nothing published is known of the size after gzip."""
         known = any(GZIP.metric in one.facts for one in self.measured.values())
-        if self.paper_too or not known:
+        if self.layout.beside or not known:
             return self._panel(title, "size reduction %", figure)
         title = f"{title}; KiB after gzip"
         return self._panel(title, "size reduction %", figure, ("gzip KiB", GZIP))
@@ -249,10 +231,10 @@ class _Builder:
             show = self._shower(workload, figure)
             yield Line("", self._line(workload, figure, show))
             if second is not None:
-                label, beside = second
-                yield Line(label, self._line(workload, beside, self._shower(workload, beside)))
-            elif self.paper_too and workload in paper.workloads():
-                yield Line("paper", self._paper_line(workload, figure, show))
+                label, other = second
+                yield Line(label, self._line(workload, other, self._shower(workload, other)))
+            elif (beside := self.layout.beside) and workload in self.layout.workloads:
+                yield Line(beside.heading, self._published(beside, workload, figure, show))
 
         if reason := self._common_reason(figure):
             return Panel(f"{title}. None: {reason}", heading, ())
@@ -262,7 +244,7 @@ class _Builder:
 
     def _common_reason(self, figure: Figure) -> str:
         """Return why no case at all has the figure, where the reason is one: dashes say less."""
-        if self.paper_too and figure is not LATENCY:
+        if self.layout.beside and figure is not LATENCY:
             return ""
         alive = [one for one in self.measured.values() if one.crash is None]
         reasons = {self._reason(one, figure) for one in alive if figure.metric not in one.facts}
@@ -270,10 +252,10 @@ class _Builder:
         return reasons.pop() if len(reasons) == 1 and not measured else ""
 
     def _shower(self, workload: str, figure: Figure) -> Callable[[float], str]:
-        """Return how to show a workload's values, the paper's too: all with the same decimals."""
+        """Return how to show a workload's values, published ones too, with the same decimals."""
         if figure.form:
             return lambda value: format(value, figure.form)
-        decimals = figure.decimals
+        decimals, beside = figure.decimals, self.layout.beside
         if decimals is None:
             cases = ((f"{workload}-{variant}", variant) for variant in self.formats)
             values = (
@@ -281,7 +263,7 @@ class _Builder:
                 for case, variant in cases
                 for value in (
                     self._value(case, figure),
-                    paper.figure(workload, variant, figure.metric) if self.paper_too else None,
+                    beside.figure(workload, variant, figure.metric) if beside else None,
                 )
                 if value is not None and value > 0
             )
@@ -329,15 +311,15 @@ class _Builder:
             return measurement.latency_cached
         return figure.cached and measurement.cached and not self.all_cached
 
-    def _paper_line(
-        self, workload: str, figure: Figure, show: Callable[[float], str]
+    def _published(
+        self, beside: Published, workload: str, figure: Figure, show: Callable[[float], str]
     ) -> tuple[Cell, ...]:
         def cell(variant: str) -> Cell:
-            value = paper.figure(workload, variant, figure.metric)
+            value = beside.figure(workload, variant, figure.metric)
             if value is None:
-                self.used.add("paper")
+                self.used.add("published")
                 return Cell()
-            return Cell(show(value), self._letter(paper.note(workload, variant, figure.metric)))
+            return Cell(show(value), self._letter(beside.note(workload, variant, figure.metric)))
 
         return tuple(cell(variant) for variant in self.formats)
 
@@ -355,6 +337,11 @@ class _Builder:
         if not text:
             return ""
         return self.letters.setdefault(text, letter(len(self.letters)))
+
+    def _legend(self) -> Iterator[tuple[str, str]]:
+        yield from _LEGEND.items()
+        if self.layout.beside:
+            yield "published", f"blank {self.layout.beside.heading} cell: none printed"
 
     def _use(self, marks: str) -> str:
         self.used.update(marks)

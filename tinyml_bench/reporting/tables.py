@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.run import Run
 from tinyml_bench.reporting.csv_rows import as_csv
+from tinyml_bench.reporting.layout import AS_MEASURED, Layout
 from tinyml_bench.reporting.table_contents import Cell, Panel, Sheet, sheet
 from tinyml_bench.reporting.text_table import (
     NARROWEST,
@@ -31,9 +32,14 @@ _STACKED = ((None, 15), (13, 11))
 
 
 def tables(
-    run: Run, *, width: int, form: str = "text", paper: bool = False, basis: str = "float32"
+    run: Run,
+    *,
+    width: int,
+    form: str = "text",
+    layout: Layout = AS_MEASURED,
+    basis: str = "float32",
 ) -> str:
-    """Draw a run's figures in the paper's layout: a row a workload, a column a format.
+    """Draw a run's figures: a row a workload, a column a format.
 
     Parameters
     ----------
@@ -42,10 +48,10 @@ def tables(
         Columns of the terminal, for text only; at least 40. Where the formats do not fit side by
         side, they become rows.
     form : {"text", "markdown", "csv"}
-    paper : bool
-        Show the paper's figures too, and the size reduction on the paper's basis.
+    layout : Layout
+        The order of rows and columns, and published figures to show beside ours.
     basis : {"float32", "keras", "keras_optimizer"}
-        What the size reduction is relative to.
+        What the size reduction is relative to; published figures bring their own.
 
     Raises
     ------
@@ -55,8 +61,8 @@ def tables(
     if form not in _FORMS:
         raise UsageError(unknown_name("table format", form, list(_FORMS)))
     if form == "csv":
-        return as_csv(run, paper)
-    drawn = sheet(run, paper, basis)
+        return as_csv(run, layout.beside)
+    drawn = sheet(run, layout, basis)
     if not drawn.workloads:
         return "No case was measured."
     return _markdown(drawn) if form == "markdown" else _text(drawn, max(width, NARROWEST))

@@ -143,3 +143,9 @@ def distance(measurement: Measurement, reference: Measurement | None) -> Distanc
     value = mine.agreement(theirs) if same else theirs.accuracy - mine.accuracy
     ordered = dict.fromkeys([*lost.tolist(), *flips.tolist()])
     return Distance(goal, value, len(flips), len(lost), len(won), images, tuple(ordered))
+
+
+def missed(measurement: Measurement, reference: Measurement) -> tuple[int, ...]:
+    """Return the images behind a missed goal, the lost ones first; empty where none is missed."""
+    found = distance(measurement, reference)
+    return found.positions if found is not None and found.excess else ()

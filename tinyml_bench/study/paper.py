@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tinyml_bench.reporting import Layout, Published
+
 # Our metric -> the paper's column, and what one of our units is in the paper's.
 _COLUMNS = {
     "accuracy": ("accuracy", 100.0),
@@ -172,6 +174,12 @@ def note(workload: str, variant: str, metric: str) -> str:
         if metric == entry.metric and workload in entry.workloads and variant in entry.variants:
             return entry.text
     return ""
+
+
+def layout(*, beside: bool) -> Layout:
+    """Return the paper's order of rows and columns, its figures `beside` ours where asked."""
+    figures = Published("paper", "keras_optimizer", figure, note) if beside else None
+    return Layout(workloads(), variants(), figures)
 
 
 @functools.cache

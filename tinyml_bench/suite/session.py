@@ -31,7 +31,7 @@ from tinyml_bench.suite import options, project_rules
 from tinyml_bench.suite.baseline_update import Found, Outcome, still_failing, update_all
 from tinyml_bench.suite.case_under_test import _FINDINGS, CaseUnderTest
 from tinyml_bench.suite.pytest_options import as_started, is_filtered, options_of, request_of
-from tinyml_bench.suite.suite import Suite
+from tinyml_bench.suite.suite import MissedGoal, Suite
 from tinyml_bench.suite.usage import Use
 from tinyml_bench.system.progress import Progress
 from tinyml_bench.training.compressed_checkpoints import untrained
@@ -53,10 +53,19 @@ class SessionHooks:
     Parameters
     ----------
     config : pytest.Config
+    layout : Layout
+        How the tables at the end are laid out.
+    missed : callable or None
+        Which images are behind a goal that a case misses; ``None`` where there are no goals.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: pytest.Config,
+        layout: reporting.Layout = reporting.AS_MEASURED,
+        missed: MissedGoal | None = None,
+    ) -> None:
+        self.config, self._layout, self._missed = config, layout, missed
         if config.option.tinyml_data:
             os.environ["TINYML_BENCH_DATA"] = str(Path(config.option.tinyml_data).resolve())
         problem = ""
@@ -204,7 +213,7 @@ class SessionHooks:
             self._run,
             width=terminal.fullwidth,
             colour=terminal.hasmarkup,
-            paper=self.config.option.tinyml_paper,
+            layout=self._layout,
             shelf=reporting.Shelf(self.suite.board, self.project.boards),
         )
         terminal.line(as_started(self.config, told))
@@ -225,7 +234,8 @@ class SessionHooks:
         with Progress(self.config, list(map(str, cases))) as progress:
             for case, error in workbench.measure_all(cases):
                 progress.done(str(case), error)
-            self.suite.blame_layers(cases)
+            if self._missed is not None:
+                self.suite.blame_layers(cases, self._missed)
         self._problems += workbench.cache.warnings
 
     def _found(self, item: pytest.Item, case: CaseId, passed: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
-from tinyml_bench.study import goals
 from tinyml_bench.suite import new_failures, project_rules
 from tinyml_bench.suite.options import OF_CLASSES, OF_QUALITY, Options
 from tinyml_bench.tflite.runtime import require_runtime
@@ -43,6 +42,9 @@ if TYPE_CHECKING:
 _TESTS_A_CASE = 5
 
 _SHOWN_IMAGES = 10
+
+MissedGoal = Callable[[Measurement, Measurement], tuple[int, ...]]
+"""A case and its reference to the images behind a goal that the case misses; empty for none."""
 
 # A fresh one with TensorFlow has a third of it; after a VGG16 it would keep three times as much.
 _MOST_BYTES_A_WORKER = 700 * 2**20
@@ -162,16 +164,15 @@ class Suite:
         """Add what a test has found of a case, such as its latency."""
         self._added.setdefault(case, {}).update(facts)
 
-    def blame_layers(self, cases: Iterable[CaseId]) -> None:
-        """Ask which layers are behind it where a case of the study misses its goal."""
+    def blame_layers(self, cases: Iterable[CaseId], missed: MissedGoal) -> None:
+        """Ask which layers are behind it where a converted case misses a goal."""
         for case in cases:
             if case in (reference_of(case), sibling_of(case)):
                 continue
             with contextlib.suppress(TinymlError):
                 measured = self.workbench.measure(case)
-                found = goals.distance(measured, self.workbench.measure(reference_of(case)))
-                if found is not None and found.excess:
-                    _, self._suspects[case] = self.workbench.diagnosis(case, found.positions)
+                if images := missed(measured, self.workbench.measure(reference_of(case))):
+                    _, self._suspects[case] = self.workbench.diagnosis(case, images)
 
     def earlier_latency(self, case: CaseId) -> dict[str, float] | None:
         """Return the latency that an earlier run kept of the same bytes, and note that it is so.
