@@ -9,7 +9,9 @@ import pytest
 from tinyml_bench.judging import board_fit
 from tinyml_bench.judging.board_fit import FLASH_OVERHEAD_BYTES, RAM_OVERHEAD_BYTES, fit, within
 from tinyml_bench.judging.policy.boards import Board, Budget
-from tinyml_bench.records.deployment import Deployment, Micro, Npu
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
 
 KIB = 1024
 BOARD = Board("it", flash_bytes=1024 * KIB, ram_bytes=256 * KIB)

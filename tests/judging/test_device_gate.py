@@ -12,7 +12,10 @@ from tinyml_bench.judging import judge
 from tinyml_bench.judging.policy.boards import Board, Budget
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
-from tinyml_bench.records.deployment import FACTS, Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import FACTS, Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.records.finding import Verdict
 
 POLICY = Policy()

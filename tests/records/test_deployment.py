@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.deployment import FACTS, Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import FACTS, Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 
 MICRO = Micro("it has no kernel for CUSTOM", ("CUSTOM", "hybrid CONV_2D"), 0, "0.1.0")
 NPU = Npu("ethos-u55-128", "", ("SOFTMAX (dense/Softmax)",), 9, 5e8, "4.2.0")

@@ -10,7 +10,10 @@ from making import make_measurement
 from tinyml_bench import reporting
 from tinyml_bench.judging.policy.boards import Board, find, known
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.reporting import Shelf, devices

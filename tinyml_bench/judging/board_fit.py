@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyml_bench.judging.policy.boards import Board, Budget
-from tinyml_bench.records.deployment import Deployment, Micro
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
 
 FLASH_OVERHEAD_BYTES: Final = 64 * 1024
 """Flash beside the model: the runtime's core (16 KB on a Cortex-M3, says its documentation), the

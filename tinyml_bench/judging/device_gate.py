@@ -17,7 +17,10 @@ from tinyml_bench.judging.findings import accept, create
 from tinyml_bench.judging.policy.boards import Board, Budget
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.metrics.catalogue import METRICS
-from tinyml_bench.records.deployment import CPU_KERNELS, FACTS, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import FACTS
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import CPU_KERNELS, Difference, Parity
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.provenance import FIELD_WORDS, differing

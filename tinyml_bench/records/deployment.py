@@ -1,4 +1,4 @@
-"""What a device would meet: a model in the microcontroller runtime, on an NPU, on other kernels.
+"""What is known of one case on all device targets together.
 
 Measuring fills these records in, judging reads them, and a baseline keeps them. Figures that are
 compared as numbers (arena, cycles, ...) are facts of the measurement; here is what has names.
@@ -8,114 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-FACTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "micro": ("arena_bytes", "arena_activation_bytes", "arena_persistent_bytes"),
-    "npu": ("npu_cycles", "npu_sram_bytes", "npu_flash_bytes"),
-    "parity": ("parity_flips",),
-}
-"""Part of a deployment, and the facts of a measurement that are measured with it."""
-
-CPU_KERNELS: Final = frozenset({"xnnpack", "builtin"})
-"""Kernels whose outputs depend on the processor; the others compute the same everywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Micro:
-    """One model in TensorFlow Lite Micro.
-
-    Parameters
-    ----------
-    problem : str
-        One sentence that says why it does not run there; empty where it runs.
-    missing : tuple of str
-        What the runtime lacks, as it names it: operators such as ``"CUSTOM"`` or
-        ``"hybrid CONV_2D"``; empty where it runs or the reason is another.
-    images : int
-        Test images that it was run on.
-    version : str
-        Of the package ``tflite-micro``.
-    """
-
-    problem: str = ""
-    missing: tuple[str, ...] = ()
-    images: int = 0
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Npu:
-    """One model compiled for an Arm Ethos-U by Vela; every figure of it is an estimate.
-
-    Parameters
-    ----------
-    accelerator : str
-        Vela's name of it, such as ``"ethos-u55-128"``.
-    problem : str
-        One sentence that says why there is no estimate; empty where there is one.
-    on_cpu : tuple of str
-        Operators that fall back to the CPU, each as ``"SOFTMAX (dense/Softmax)"``, in order.
-    operators : int
-        All operators of the model as Vela counts them.
-    clock_hz : float
-        Clock that times are stated at.
-    version : str
-        Of the package ``ethos-u-vela``.
-    """
-
-    accelerator: str
-    problem: str = ""
-    on_cpu: tuple[str, ...] = ()
-    operators: int = 0
-    clock_hz: float = 0.0
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far two sets of kernels are apart on the same file and images.
-
-    Parameters
-    ----------
-    first, second : str
-        Such as ``"xnnpack"`` and ``"micro"``.
-    flips : int
-        Images for which their top-1 classes differ.
-    steps : float
-        Largest difference of an output, in quantization steps of the output; for a float output in
-        units of float32's spacing at 1, 2**-23.
-    """
-
-    first: str
-    second: str
-    flips: int
-    steps: float
-
-    @property
-    def pair(self) -> str:
-        """Both names, such as ``"xnnpack/micro"``."""
-        return f"{self.first}/{self.second}"
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The same file on several sets of kernels.
-
-    Parameters
-    ----------
-    images : int
-        Test images that were compared.
-    differences : tuple of Difference
-        One for each pair of kernels that ran, those that agree to the bit included.
-    absent : mapping of str to str
-        Kernels that did not run, and why, in one sentence.
-    """
-
-    images: int
-    differences: tuple[Difference, ...] = ()
-    absent: Mapping[str, str] = field(default_factory=dict)
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +47,21 @@ class Deployment:
         """
         parts: dict[str, Any] = {}
         for name, part in _mapping(table, "deployment").items():
-            if name not in _PARTS or not isinstance(part, Mapping):
-                raise ValueError(f"holds {name!r}: {part!r}, expected one of {', '.join(_PARTS)}")
-            parts[name] = _made(_PARTS[name], part, name)
+            if name not in PARTS or not isinstance(part, Mapping):
+                raise ValueError(f"holds {name!r}: {part!r}, expected one of {', '.join(PARTS)}")
+            parts[name] = _made(PARTS[name], part, name)
         return cls(**parts)
 
 
-_PARTS: Mapping[str, type] = {"micro": Micro, "npu": Npu, "parity": Parity}
+PARTS: Final[Mapping[str, type[Micro | Npu | Parity]]] = {
+    "micro": Micro,
+    "npu": Npu,
+    "parity": Parity,
+}
+"""Part of a deployment, in the order of every table, and its record."""
+
+FACTS: Final[Mapping[str, tuple[str, ...]]] = {part: kind.facts for part, kind in PARTS.items()}
+"""Part of a deployment, and the facts of a measurement that are measured with it."""
 
 
 def _listed(value: Any) -> Any:
@@ -172,8 +78,8 @@ def _listed(value: Any) -> Any:
     return plain
 
 
-def _made(kind: type, table: Mapping[str, Any], where: str) -> Any:
-    known = {one: str(of.type) for one, of in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined] # a dataclass has it
+def _made(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    known = {field.name: str(field.type) for field in fields(kind)}
     if set(table) != set(known):
         raise ValueError(f"holds {where!r} with {sorted(table)}, expected {sorted(known)}")
     return kind(**{name: _value(table[name], known[name], f"{where}.{name}") for name in known})

@@ -10,7 +10,8 @@ from tinyml_bench.judging import board_fit
 from tinyml_bench.judging.board_fit import FLASH_OVERHEAD_BYTES, Fit
 from tinyml_bench.judging.policy import boards
 from tinyml_bench.judging.policy.boards import Board
-from tinyml_bench.records.deployment import FACTS, Deployment, Npu
+from tinyml_bench.records.deployment import FACTS, Deployment
+from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run

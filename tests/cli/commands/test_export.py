@@ -19,7 +19,7 @@ from tinyml_bench.errors import DataMissingError, ModelFileError, UsageError
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.measuring.devices import micro
 from tinyml_bench.measuring.devices.micro import Arena, MicroRun
-from tinyml_bench.records.deployment import Micro
+from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.workload import WORKLOADS, workload
 

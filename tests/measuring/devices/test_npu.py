@@ -22,7 +22,7 @@ from tflite_models import (
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.measuring.devices import npu
-from tinyml_bench.records.deployment import Npu
+from tinyml_bench.records.devices.npu import Npu
 
 WEIGHTS = np.arange(-96, 96, dtype=np.int8).reshape(12, 16)
 

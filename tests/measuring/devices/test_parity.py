@@ -14,7 +14,8 @@ from tflite_models import CUSTOM, Operator, build, classifier
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.measuring.devices.micro import MicroRun, run
 from tinyml_bench.measuring.devices.parity import assemble, compare, differences, outputs_on
-from tinyml_bench.records.deployment import Difference, Micro
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.parity import Difference
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
 

@@ -12,7 +12,8 @@ from tinyml_bench.measuring.devices import micro, npu, parity
 from tinyml_bench.measuring.devices.micro import Arena, MicroRun
 from tinyml_bench.measuring.devices.npu import Estimate
 from tinyml_bench.measuring.devices.survey import MOST_IMAGES, Plan, Survey, is_integer
-from tinyml_bench.records.deployment import Micro, Npu
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import WorkerCrashed

@@ -27,7 +27,10 @@ from making import (
 
 from tinyml_bench.errors import BaselineError
 from tinyml_bench.metrics.early_stopping import Stopping
-from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.predictions import pack

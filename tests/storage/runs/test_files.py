@@ -11,7 +11,10 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.predictions import Predictions

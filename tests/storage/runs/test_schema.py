@@ -14,7 +14,10 @@ from making import make_case, make_predictions, make_provenance
 
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import QUALITIES, metric
-from tinyml_bench.records.deployment import Deployment, Difference, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.run import Run

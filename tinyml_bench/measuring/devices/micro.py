@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.measuring.devices import micro_errors
 from tinyml_bench.measuring.devices.micro_errors import Refusal
-from tinyml_bench.records.deployment import Micro
+from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
 from tinyml_bench.tflite.activation_memory import activation_bytes

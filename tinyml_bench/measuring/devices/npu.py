@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tinyml_bench.errors import ModelFileError, UsageError
-from tinyml_bench.records.deployment import Npu
+from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.tflite.file import ModelFile, OperatorFact, read_model

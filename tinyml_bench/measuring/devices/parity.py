@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.measuring.devices.micro import MicroRun
-from tinyml_bench.records.deployment import Difference, Parity
+from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 MICRO: Final = "micro"

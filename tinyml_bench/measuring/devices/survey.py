@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.measuring.devices import micro, npu, parity
-from tinyml_bench.records.deployment import Deployment, Micro, Npu, Parity
+from tinyml_bench.records.deployment import Deployment
+from tinyml_bench.records.devices.micro import Micro
+from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.devices.parity import Parity
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key

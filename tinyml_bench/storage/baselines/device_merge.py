@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tinyml_bench.records.deployment import CPU_KERNELS, FACTS, Deployment, Difference, Parity
+from tinyml_bench.records.deployment import FACTS, Deployment
+from tinyml_bench.records.devices.parity import CPU_KERNELS, Difference, Parity
 from tinyml_bench.records.measurement import Baseline
 
 

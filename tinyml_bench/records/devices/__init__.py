@@ -1,0 +1,1 @@
+"""What is known of one case on each device target, a module a target."""
