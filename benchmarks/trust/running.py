@@ -17,7 +17,8 @@ from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS
 from trust import paint
-from trust.catalogue import Answer, Fault, Outcome, settle
+from trust.answers import Answer
+from trust.catalogue import Fault, Outcome, settle
 from trust.scene import Stage
 
 ROOT = Path(__file__).parents[2]

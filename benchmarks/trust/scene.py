@@ -23,7 +23,7 @@ from tinyml_bench.tflite.converter import convert
 from tinyml_bench.workloads.datasets import DATASETS, Split
 from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS
-from trust.catalogue import Answer, judged
+from trust.answers import Answer, judged
 
 # What the level is shared among when the whole matrix of nine workloads is judged.
 MATRIX_CASES = 72

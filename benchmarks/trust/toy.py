@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import tinyml_bench.measuring.latency
 import tinyml_bench.suite.suite
 import tinyml_bench.suite.timing
 from tinyml_bench import Split, dataset, workload
@@ -123,9 +124,8 @@ class MadeUpWorkbench:
 
 
 tinyml_bench.suite.suite._make_workbench = MadeUpWorkbench
-tinyml_bench.measuring.latency.invocation = lambda workbench, case: lambda: None
-tinyml_bench.measuring.latency.prepare = lambda threads: None  # or every run would import
-TensorFlow
+tinyml_bench.suite.timing.invocation = lambda workbench, case: lambda: None
+tinyml_bench.measuring.latency.prepare = lambda threads: None  # else a run imports TensorFlow
 """
 
 _TESTS = """

@@ -16,9 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-catalogue, evidence, page, run, running = (
+answers, catalogue, evidence, page, run, running = (
     importlib.import_module(f"trust.{name}")
-    for name in ("catalogue", "evidence", "page", "run", "running")
+    for name in ("answers", "catalogue", "evidence", "page", "run", "running")
 )
 importlib.import_module("trust.planted")
 
@@ -129,9 +129,7 @@ def test_a_disabled_gate_is_noticed(gate, name, stage):
 def test_the_wrong_words_do_not_count():
     """Neither does the right answer of another gate."""
     fault = replace(catalogue.FAULTS["size +3 %"], words="size_bytes: .*limit")
-    right = catalogue.Answer(
-        "regressed", "a-b-int8 size_bytes: 100 -> 103, limit 101", "size_bytes"
-    )
+    right = answers.Answer("regressed", "a-b-int8 size_bytes: 100 -> 103, limit 101", "size_bytes")
     assert catalogue.settle(fault, [right]).caught
     for wrong in (
         replace(right, line="something is wrong"),
@@ -145,7 +143,7 @@ def test_the_wrong_words_do_not_count():
 def test_an_answer_to_nothing_is_a_false_alarm():
     """Silence is what is right there."""
     fault = catalogue.FAULTS["the same measurement"]
-    alarm = catalogue.Answer("regressed", "a-b-int8 size_bytes: 100 -> 103", "size_bytes")
+    alarm = answers.Answer("regressed", "a-b-int8 size_bytes: 100 -> 103", "size_bytes")
     assert not catalogue.settle(fault, [alarm]).caught
     assert catalogue.settle(fault, []).caught
 

@@ -15,7 +15,8 @@ from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import pack
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import overlays
-from trust.catalogue import Answer, judged, plant, refused
+from trust.answers import Answer, judged, refused
+from trust.catalogue import plant
 from trust.scene import Edited, Stage
 
 FAMILY = "baselines"

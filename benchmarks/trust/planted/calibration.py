@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench.workloads.datasets import DATASETS, Split
-from trust.catalogue import Answer, plant, refused
+from trust.answers import Answer, refused
+from trust.catalogue import plant
 from trust.scene import Stage, int8
 
 FAMILY = "calibration"

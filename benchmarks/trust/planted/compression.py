@@ -14,7 +14,8 @@ from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.families import compression_of
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
-from trust.catalogue import Answer, plant, refused
+from trust.answers import Answer, refused
+from trust.catalogue import plant
 from trust.scene import Stage
 
 FAMILY = "compression"

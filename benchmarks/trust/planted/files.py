@@ -8,7 +8,8 @@ import zipfile
 from typing import Any
 
 from tinyml_bench.system.cache import Cache, key
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.scene import Stage
 
 FAMILY = "files"

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinyml_bench.tflite.converter import convert
 from tinyml_bench.workloads.variants.recipes import VARIANTS
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.scene import Stage, int8
 
 FAMILY = "graph"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench.workloads.datasets import Split
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.planted.weights import _kernels, _plant
 from trust.scene import Stage
 

@@ -25,7 +25,8 @@ from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.measuring.worker_tasks import Description, Shard
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.scene import Stage
 
 FAMILY = "process"

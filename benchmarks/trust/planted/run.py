@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from trust.catalogue import Answer, first_line, plant
+from trust.answers import Answer, first_line
+from trust.catalogue import plant
 from trust.scene import Stage
 from trust.toy import Toy
 

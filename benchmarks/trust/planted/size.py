@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.scene import Stage
 
 SIZE = r"size_bytes: \d+ -> \d+, limit \d+"

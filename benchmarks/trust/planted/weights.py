@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench.workloads.variants.recipes import VARIANTS
-from trust.catalogue import Answer, plant
+from trust.answers import Answer
+from trust.catalogue import plant
 from trust.scene import Stage, copy_of, int8
 
 FAMILY = "weights"
