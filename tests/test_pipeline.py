@@ -21,7 +21,7 @@ import pytest
 from making import make_measurement
 
 from tinyml_bench import reporting
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.files import CACHE_VARIABLE
@@ -178,7 +178,7 @@ def failures(variant: str, found: Structure) -> list[str]:
     measured = dataclasses.replace(
         make_measurement(variant=variant), structure=found, claim=VARIANTS[variant].claims
     )
-    judged = judge.judge(measured, None, Policy(), GATES)
+    judged = judge_case(measured, None, Policy(), GATES)
     return [
         reporting.sentence(one)
         for one in judged

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline, Measurement
@@ -64,9 +66,7 @@ def judged_seconds(measured: list[Measurement], stored: list[Baseline | None]) -
     policy = Policy(tests=5 * len(measured))
     started = time.perf_counter()
     for measurement, baseline in zip(measured, stored, strict=True):
-        judge.judge(
-            measurement, baseline, policy, judge.GATED, judge.Reference(baseline, measurement)
-        )
+        judge_case(measurement, baseline, policy, GATED, Reference(baseline, measurement))
     return time.perf_counter() - started
 
 

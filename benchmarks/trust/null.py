@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.reporting import sentence
@@ -135,7 +135,7 @@ def _run(suite: Suite) -> tuple[list[Finding], int]:
     findings: list[Finding] = []
     for case in cases:
         time_case(suite, case, Benchmark())  # type: ignore[arg-type] # it only stands in
-        findings += suite.judge(case, judge.GATED)
+        findings += suite.judge(case, GATED)
     return findings, len(cases)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.metrics import significance
 from tinyml_bench.records.case import CaseId
@@ -68,7 +68,7 @@ def _alarms(samples: int, shares: tuple[float, float], policy: Policy) -> Iterat
     for _ in range(REPEATS):
         new = _redrawn(old, shares, generator)
         measured = Measurement(case, provenance, {"accuracy": new.accuracy}, new)
-        (found,) = judge.judge(measured, baseline, policy, ["accuracy"])[-1:]
+        (found,) = judge_case(measured, baseline, policy, ["accuracy"])[-1:]
         yield found.verdict is Verdict.REGRESSED
 
 

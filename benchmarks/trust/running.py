@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tinyml_bench.judging.judge import GATED
+from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.system import machine
 from tinyml_bench.system.workers.executor import IsolatedExecutor

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml_bench.judging import judge, overlay_gate
-from tinyml_bench.judging.overlay_gate import Expected
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judged_case import Reference
+from tinyml_bench.judging.overlay_gate import Expected, judge_overlaid
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.records.case import CaseId
@@ -157,12 +158,12 @@ class Stage:
         """Judge all metrics but the disabled ones."""
         tf = self.healthy(REFERENCE)
         baseline = baseline or self.healthy(measurement.case.variant).baseline
-        return overlay_gate.judge(
+        return judge_overlaid(
             measurement,
             Expected(baseline, tuple(overlays)),
             self.policy,
-            [name for name in judge.GATED if name not in self.disabled],
-            judge.Reference(tf.baseline, reference or tf.measurement),
+            [name for name in GATED if name not in self.disabled],
+            Reference(tf.baseline, reference or tf.measurement),
         )
 
     def _on_other_data(self, change: Callable[[Split], Split], splits: tuple[str, ...]) -> CaseId:

@@ -20,7 +20,7 @@ import pytest
 from making import make_baseline, make_measurement
 
 from tinyml_bench import reporting
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Structure
@@ -111,7 +111,7 @@ def failures(variant: str, now: Structure, then: Structure | None = None) -> lis
         make_measurement(variant=variant), structure=now, claim=VARIANTS[variant].claims
     )
     stored = dataclasses.replace(make_baseline(variant=variant), structure=then) if then else None
-    found = judge.judge(measured, stored, Policy(), GATES)
+    found = judge_case(measured, stored, Policy(), GATES)
     return [
         reporting.sentence(one) for one in found if one.fails and one.verdict is Verdict.REGRESSED
     ]

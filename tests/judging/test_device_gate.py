@@ -8,7 +8,8 @@ import pytest
 from making import make_baseline, make_measurement, make_provenance
 
 from tinyml_bench import reporting
-from tinyml_bench.judging import judge
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.policy.boards import Board, Budget
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
@@ -22,7 +23,7 @@ POLICY = Policy()
 ARENA = {"arena_bytes": 50_000, "arena_activation_bytes": 40_000, "arena_persistent_bytes": 10_000}
 CYCLES = {"npu_cycles": 1_000_000, "npu_sram_bytes": 60_000, "npu_flash_bytes": 200_000}
 FIGURES = {**ARENA, **CYCLES}
-GATED_FIGURES = [name for name in FIGURES if name in judge.GATED]
+GATED_FIGURES = [name for name in FIGURES if name in GATED]
 PARTS = [*FACTS, *GATED_FIGURES]
 
 MICRO = Micro(images=256, version="0.1")
@@ -52,7 +53,7 @@ def stored(deployment=FULL, facts=FIGURES):
 
 def found(now, then=None, metrics=PARTS, policy=POLICY):
     """Judge what was measured against what is stored."""
-    return judge.judge(now, stored() if then is None else then, policy, metrics)
+    return judge_case(now, stored() if then is None else then, policy, metrics)
 
 
 def the(metric, now, then=None):
@@ -392,7 +393,7 @@ LIMITS = Budget(SMALL.flash_bytes, SMALL.ram_bytes, 1_000_000)
 
 def budgeted(now, then, **policy):
     """Judge the budget alone, with a board or a budget in the policy."""
-    return judge.judge(now, then, replace(POLICY, **policy), ["budget"])
+    return judge_case(now, then, replace(POLICY, **policy), ["budget"])
 
 
 def test_without_board_and_budget_nothing_is_judged():

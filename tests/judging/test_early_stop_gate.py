@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench.judging import judge as gates
-from tinyml_bench.judging.judge import Reference, judge
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.records.finding import Verdict
@@ -40,7 +42,7 @@ def made(make, predictions, stopping=None, **more):
         "agreement": predictions.agreement(theirs),
     }
     record = make(predictions=predictions, **facts, **more)
-    return gates.replace(record, stopping=stopping)
+    return replace(record, stopping=stopping)
 
 
 def reference():
@@ -54,7 +56,7 @@ def reference():
 
 def judged(measurement, baseline, **policy):
     """Return verdict by metric."""
-    found = judge(measurement, baseline, Policy(tests=360, **policy), METRICS, reference())
+    found = judge_case(measurement, baseline, Policy(tests=360, **policy), METRICS, reference())
     assert {one.case for one in found} == {str(measurement.case)}
     return {one.metric: one for one in found}
 
@@ -124,6 +126,6 @@ def test_what_is_known_of_all_images_together_has_no_verdict_on_the_stored_ones(
     """The divergence of the probabilities is not told image by image."""
     now = made(make_measurement, answers(ALL), confidence_drift=0.0)
     then = made(make_baseline, answers(STOPPED), ended(STOPPED), confidence_drift=0.0)
-    (found,) = judge(now, then, Policy(), ["confidence_drift"], reference())
+    (found,) = judge_case(now, then, Policy(), ["confidence_drift"], reference())
     assert found.verdict is Verdict.INCOMPARABLE
     assert "of all evaluated images together" in found.reason

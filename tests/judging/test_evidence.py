@@ -9,7 +9,7 @@ import pytest
 from making import make_provenance
 
 from tinyml_bench.judging.evidence import images
-from tinyml_bench.judging.judge import PAIRED
+from tinyml_bench.judging.paired_metrics import PAIRED
 from tinyml_bench.judging.paired_predictions import Discordance
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.provenance import FIELD_WORDS, Provenance, across, changes

@@ -16,10 +16,17 @@ from making import (
 )
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.judging.common_samples import at_prefix
 from tinyml_bench.judging.device_gate import PART_OF
-from tinyml_bench.judging.judge import GATED, PAIRED, QUALITY, Reference, at_prefix, judge, unused
+from tinyml_bench.judging.figure_gate import judge_figure
+from tinyml_bench.judging.findings import unused
+from tinyml_bench.judging.gates import GATED, QUALITY
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import JudgedCase, Reference
+from tinyml_bench.judging.paired_metrics import PAIRED
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
+from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.structure import Operator, Structure
@@ -85,7 +92,7 @@ def compared(name, old, new, policy=MATRIX, tf=None):
     """Judge one metric of `new` against what was measured as `old`."""
     baseline = replace(make_baseline(), facts=old.facts, predictions=old.predictions)
     tf = tf or reference(old.predictions.samples)
-    (finding,) = judge(new, baseline, policy, [name], tf)
+    (finding,) = judge_case(new, baseline, policy, [name], tf)
     return finding
 
 
@@ -97,8 +104,11 @@ def by_metric(findings):
 
 def judged(name, baseline=None, policy=POLICY, **changes):
     """Judge one metric of a measurement with `changes`."""
-    baseline = baseline or make_baseline()
-    (finding,) = judge(make_measurement(**changes), baseline, policy, [name])
+    measurement, baseline = make_measurement(**changes), baseline or make_baseline()
+    if name == "instructions":  # its own gate has a say on what was not asked for
+        (finding,) = judge_figure(JudgedCase(measurement, baseline, policy), name)
+    else:
+        (finding,) = judge_case(measurement, baseline, policy, [name])
     assert finding.metric == name
     return finding
 
@@ -110,7 +120,7 @@ def test_a_fault_is_planted_for_every_gate():
 
 def test_what_did_not_change_matches():
     """One finding a gated metric, none of which fails or says more than the values."""
-    found = by_metric(judge(make_measurement(), make_baseline(), POLICY))
+    found = by_metric(judge_case(make_measurement(), make_baseline(), POLICY))
     assert list(found) == [name for name in GATED if name in {*PLANTED, "class_recall", "collapse"}]
     for finding in found.values():
         assert (finding.verdict, finding.fails) == (Verdict.MATCHED, False)
@@ -124,13 +134,14 @@ def test_what_did_not_change_matches():
 def test_a_value_worse_than_the_limit_regresses(name):
     """That gate fails and no other, with stored value, new value, limit and next command."""
     bad, limit, _ = PLANTED[name]
-    found = by_metric(judge(make_measurement(**{name: bad}), make_baseline(), POLICY))
+    found = by_metric(judge_case(make_measurement(**{name: bad}), make_baseline(), POLICY))
     assert [key for key, finding in found.items() if finding.fails] == [name]
     finding = found[name]
     assert finding.verdict is Verdict.REGRESSED
     assert (finding.baseline, finding.current, finding.limit) == (FACTS[name], bad, limit)
+    option = f" {METRICS[name].option}" if METRICS[name].option else ""
     assert finding.advice.endswith(
-        'pytest benchmarks/ -k tiny-cnn-int8 --baseline-update --reason "why"'
+        f'pytest benchmarks/ -k tiny-cnn-int8 --baseline-update --reason "why"{option}'
     )
 
 
@@ -280,13 +291,13 @@ def test_all_gates_find_a_case_that_answers_one_class():
     zeros = make_predictions(wrong=0)
     zeros = replace(zeros, predicted=zeros.labels * 0 + 3)
     broken = make_measurement(predictions=zeros, balanced_accuracy=0.1)
-    found = by_metric(judge(broken, make_baseline(), MATRIX))
+    found = by_metric(judge_case(broken, make_baseline(), MATRIX))
     failing = {name for name, finding in found.items() if finding.fails}
     assert failing == {"accuracy", "balanced_accuracy", "class_recall", "collapse"}
-    missing, collapse = judge(broken, None, MATRIX)
+    missing, collapse = judge_case(broken, None, MATRIX)
     assert (missing.verdict, missing.fails) == (Verdict.MISSING, True)
     assert (collapse.metric, collapse.fails) == ("collapse", True)
-    assert [one.metric for one in judge(broken, None, MATRIX, ["size_bytes"])] == ["case"]
+    assert [one.metric for one in judge_case(broken, None, MATRIX, ["size_bytes"])] == ["case"]
 
 
 def test_a_class_that_vanishes_fails_while_accuracy_matches():
@@ -295,7 +306,7 @@ def test_a_class_that_vanishes_fails_while_accuracy_matches():
     predicted = right.predicted.copy()
     predicted[right.labels == 3] = 4
     gone = make_measurement(predictions=replace(right, predicted=predicted))
-    found = by_metric(judge(gone, make_baseline(), MATRIX, ["accuracy", "class_recall"]))
+    found = by_metric(judge_case(gone, make_baseline(), MATRIX, ["accuracy", "class_recall"]))
     assert found["accuracy"].verdict is Verdict.MATCHED
     assert (found["class_recall"].verdict, found["class_recall"].fails) == (Verdict.REGRESSED, True)
 
@@ -303,17 +314,17 @@ def test_a_class_that_vanishes_fails_while_accuracy_matches():
 def test_a_class_is_not_told_of_other_images():
     """Accuracy says that they cannot be compared, and once is enough."""
     elsewhere = make_measurement(provenance=OTHER_IMAGES)
-    assert judge(elsewhere, make_baseline(), POLICY, ["class_recall"]) == []
+    assert judge_case(elsewhere, make_baseline(), POLICY, ["class_recall"]) == []
 
 
 def test_other_outputs_of_the_same_model_come_first():
     """Where a metric of the images is judged; a test on size does not see it."""
     stored = make_baseline(provenance={"model_sha256": "m", "scores_sha256": "1"})
     now = make_measurement(provenance={"model_sha256": "m", "scores_sha256": "2"})
-    first, *others = judge(now, stored, POLICY)
+    first, *others = judge_case(now, stored, POLICY)
     assert (first.verdict, first.fails) == (Verdict.NONDETERMINISTIC, True)
     assert {finding.verdict for finding in others} == {Verdict.MATCHED}
-    assert [one.metric for one in judge(now, stored, POLICY, ["size_bytes"])] == ["size_bytes"]
+    assert [one.metric for one in judge_case(now, stored, POLICY, ["size_bytes"])] == ["size_bytes"]
 
 
 def test_a_latency_ratio_needs_its_interval_beyond_the_limit():
@@ -336,7 +347,7 @@ def test_the_policy_decides_what_is_tolerated():
 def test_only_the_named_metrics_are_judged():
     """A test on size fails on nothing but size."""
     measurement = make_measurement(accuracy=0.1, size_bytes=1e9)
-    findings = judge(measurement, make_baseline(), POLICY, ["size_bytes", "gzip_bytes"])
+    findings = judge_case(measurement, make_baseline(), POLICY, ["size_bytes", "gzip_bytes"])
     assert [finding.metric for finding in findings] == ["size_bytes", "gzip_bytes"]
 
 
@@ -345,7 +356,7 @@ def test_only_the_named_metrics_are_judged():
 def test_a_metric_that_is_not_gated_cannot_be_judged(name, crash):
     """A misspelled name in a test is an error that lists the gates, whatever was measured."""
     with pytest.raises(UsageError, match=f"unknown gated metric '{name}'.*Known: accuracy, "):
-        judge(make_measurement(crash=crash), make_baseline(), POLICY, [name])
+        judge_case(make_measurement(crash=crash), make_baseline(), POLICY, [name])
 
 
 # -- missing --------------------------------------------------------------------------------------
@@ -353,7 +364,7 @@ def test_a_metric_that_is_not_gated_cannot_be_judged(name, crash):
 
 def test_a_case_without_baseline_is_missing_and_fails():
     """One finding for the case, which names the command that creates it."""
-    (finding,) = judge(make_measurement(), None, POLICY)
+    (finding,) = judge_case(make_measurement(), None, POLICY)
     assert (finding.metric, finding.verdict, finding.fails) == ("case", Verdict.MISSING, True)
     assert finding.advice.endswith("-k tiny-cnn-int8 --baseline-update-new")
 
@@ -370,10 +381,8 @@ def test_a_figure_that_the_baseline_lacks_is_missing_and_fails(name):
 @EVERY_GATE
 def test_a_metric_that_neither_side_has_gives_no_finding(name):
     """The reference has no size reduction, in the baseline or in the run."""
-    assert (
-        judge(make_measurement(without=(name,)), make_baseline(without=(name,)), POLICY, [name])
-        == []
-    )
+    measurement, baseline = make_measurement(without=(name,)), make_baseline(without=(name,))
+    assert judge_case(measurement, baseline, POLICY, [name]) == []
 
 
 # -- incomparable ---------------------------------------------------------------------------------
@@ -434,7 +443,7 @@ def test_keras_on_other_cores_is_no_other_runtime():
     """Nobody chose how many cores the machine has."""
     stored = make_baseline(provenance={"runtime": "keras 2 threads"})
     now = make_measurement(provenance={"runtime": "keras 8 threads"})
-    (finding,) = judge(now, stored, POLICY, ["accuracy"])
+    (finding,) = judge_case(now, stored, POLICY, ["accuracy"])
     assert finding.evidence == ()
 
 
@@ -477,7 +486,7 @@ def test_other_images_do_not_excuse_a_wrong_figure(name, value):
 def test_a_measurement_from_nowhere_is_incomparable():
     """Without provenance a good figure is worth nothing."""
     measurement = replace(make_measurement(), provenance=None)
-    (finding,) = judge(measurement, make_baseline(), POLICY, ["accuracy"])
+    (finding,) = judge_case(measurement, make_baseline(), POLICY, ["accuracy"])
     assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, True)
     assert finding.reason == "nothing is known of where it was measured"
 
@@ -505,7 +514,7 @@ def first_images(samples, more_wrong=0):
 def test_fewer_images_are_compared_with_the_same_images_of_the_baseline(samples):
     """What did not change matches on any number of images, though the accuracy is another."""
     tf = Reference(REFERENCE, make_measurement(variant="tf", predictions=REFERENCE.predictions))
-    findings = judge(first_images(samples), STORED, POLICY, IMAGES, tf)
+    findings = judge_case(first_images(samples), STORED, POLICY, IMAGES, tf)
     assert {finding.verdict for finding in findings} == {Verdict.MATCHED}
     mine = STORED.predictions.prefix(samples)
     assert by_metric(findings)["accuracy"].baseline == mine.accuracy
@@ -516,16 +525,16 @@ def test_fewer_images_are_compared_with_the_same_images_of_the_baseline(samples)
 def test_a_fault_shows_on_fewer_images_too(name):
     """Eight more wrong of the first 550, as many as prove it; two more are not."""
     tf = Reference(REFERENCE, make_measurement(variant="tf", predictions=REFERENCE.predictions))
-    (finding,) = judge(first_images(550, more_wrong=8), STORED, POLICY, [name], tf)
+    (finding,) = judge_case(first_images(550, more_wrong=8), STORED, POLICY, [name], tf)
     assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
     assert finding.flipped == tuple(range(492, 500))
-    (finding,) = judge(first_images(550, more_wrong=3), STORED, POLICY, [name], tf)
+    (finding,) = judge_case(first_images(550, more_wrong=3), STORED, POLICY, [name], tf)
     assert finding.verdict is Verdict.INCONCLUSIVE
 
 
 def test_probabilities_of_fewer_images_are_incomparable_and_do_not_fail():
     """The baseline holds the drift of all images together; the reason says so."""
-    (finding,) = judge(first_images(300), STORED, POLICY, ["confidence_drift"])
+    (finding,) = judge_case(first_images(300), STORED, POLICY, ["confidence_drift"])
     assert (finding.verdict, finding.fails) == (Verdict.INCOMPARABLE, False)
     assert finding.reason.startswith("probabilities are not stored")
 
@@ -535,7 +544,7 @@ def test_the_structure_is_compared_on_fewer_images_too():
     conv = Operator(0, "CONV_2D", "int8", "conv", "int8", "per-channel", 9, 99)
     then = Structure(("int8",), ("int8",), (conv,))
     now = Structure(("int8",), ("int8",), (replace(conv, computes="float32"),))
-    (finding,) = judge(
+    (finding,) = judge_case(
         replace(first_images(300), structure=now), replace(STORED, structure=then), POLICY,
         ["structure"],
     )  # fmt: skip
@@ -547,7 +556,7 @@ def test_the_structure_is_compared_on_fewer_images_too():
 )
 def test_fewer_images_need_a_reference_as_long(stored):
     """Accuracy can be restated alone; drop and agreement cannot, and so do not pass."""
-    found = by_metric(judge(first_images(300), STORED, POLICY, reference=Reference(stored)))
+    found = by_metric(judge_case(first_images(300), STORED, POLICY, reference=Reference(stored)))
     assert found["accuracy"].verdict is Verdict.MATCHED
     assert found["accuracy_drop"].fails
     assert found["agreement"].fails
@@ -556,7 +565,7 @@ def test_fewer_images_need_a_reference_as_long(stored):
 def test_a_reference_of_just_as_many_images_is_enough():
     """Nothing beyond the evaluated images is needed of it."""
     cut = replace(REFERENCE, predictions=REFERENCE.predictions.prefix(300))
-    findings = judge(first_images(300), STORED, POLICY, IMAGES, Reference(cut))
+    findings = judge_case(first_images(300), STORED, POLICY, IMAGES, Reference(cut))
     assert {finding.verdict for finding in findings} == {Verdict.MATCHED}
 
 
@@ -593,7 +602,7 @@ def test_as_many_or_more_images_leave_the_baseline_as_it_is(samples):
 def test_more_images_than_stored_are_incomparable():
     """What the baseline never saw cannot match it; sizes can."""
     baseline = make_baseline(predictions=make_predictions(300, wrong=30))
-    found = by_metric(judge(make_measurement(), baseline, POLICY))
+    found = by_metric(judge_case(make_measurement(), baseline, POLICY))
     for name in WITH_EVIDENCE:
         assert (found[name].verdict, found[name].fails) == (Verdict.INCOMPARABLE, True)
         assert found[name].reason == "the baseline holds 300 images, fewer than the 1000 evaluated"
@@ -607,7 +616,7 @@ def test_more_images_than_stored_are_incomparable():
 def test_a_crash_is_one_failing_finding(baseline):
     """With phase, cause and the last lines of standard error, whatever is stored."""
     crash = Crash("conversion", "killed by SIGABRT", ("first", "last"))
-    (finding,) = judge(make_measurement(crash=crash), baseline, POLICY)
+    (finding,) = judge_case(make_measurement(crash=crash), baseline, POLICY)
     assert (finding.metric, finding.verdict, finding.fails) == ("case", Verdict.CRASHED, True)
     assert finding.reason == "conversion: killed by SIGABRT"
     assert finding.evidence == ("first", "last")
@@ -668,6 +677,6 @@ def test_fewer_images_without_the_references_baseline_are_incomparable() -> None
     """Drop and agreement on a prefix need tf's stored predictions: without them none is claimed."""
     stored = make_baseline(predictions=make_predictions(100, wrong=10))
     few = make_measurement(predictions=make_predictions(100, wrong=10).prefix(50))
-    (finding,) = judge(few, stored, POLICY, ["accuracy_drop"])
+    (finding,) = judge_case(few, stored, POLICY, ["accuracy_drop"])
     assert finding.verdict is Verdict.INCOMPARABLE
     assert finding.fails

@@ -10,9 +10,11 @@ import pytest
 from making import make_errors, make_measurement, make_regression, make_stored
 
 from tinyml_bench import reporting
-from tinyml_bench.judging import judge as gates
+from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.common_samples import at_prefix
-from tinyml_bench.judging.judge import QUALITY, Reference, judge, quality_metrics
+from tinyml_bench.judging.gates import GATED, QUALITY
+from tinyml_bench.judging.judge import judge_case, quality_metrics
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.builtin import FIXED
@@ -25,7 +27,7 @@ STORED = make_stored(make_regression(gap=0.0))
 
 def one(measured, baseline=STORED, policy=POLICY, metric="mse", reference=None):
     """Judge one metric."""
-    (finding,) = judge(measured, baseline, policy, [metric], reference)
+    (finding,) = judge_case(measured, baseline, policy, [metric], reference)
     return finding
 
 
@@ -167,26 +169,26 @@ class TestTheGroup:
 
     def test_it_judges_figure_and_gap_of_each(self):
         """And nothing of a case that has accuracy alone."""
-        found = judge(make_regression(gap=0.0), STORED, POLICY, [QUALITY])
+        found = judge_case(make_regression(gap=0.0), STORED, POLICY, [QUALITY])
         assert [(finding.metric, finding.verdict) for finding in found] == [
             ("mse", Verdict.MATCHED),
             ("mse_gap", Verdict.MATCHED),
         ]
         assert quality_metrics(make_measurement()) == ()
-        assert QUALITY in gates.GATED
+        assert QUALITY in GATED
         assert QUALITY not in FIXED
 
     def test_all_gates_include_it_once(self):
         """Beside a name that it stands for too."""
-        names = [finding.metric for finding in judge(make_regression(gap=0.0), STORED, POLICY)]
+        names = [finding.metric for finding in judge_case(make_regression(gap=0.0), STORED, POLICY)]
         assert names == ["size_bytes", "mse", "mse_gap"]
-        found = judge(make_regression(gap=0.0), STORED, POLICY, ["mse", QUALITY])
+        found = judge_case(make_regression(gap=0.0), STORED, POLICY, ["mse", QUALITY])
         assert [finding.metric for finding in found] == ["mse", "mse_gap"]
 
     def test_a_metric_that_the_workload_names_no_longer_is_missed(self):
         """It is not green for want of a figure."""
         gone = replace(make_measurement(), case=STORED.case)
-        found = judge(gone, STORED, POLICY, [QUALITY])
+        found = judge_case(gone, STORED, POLICY, [QUALITY])
         assert {(one.metric, one.verdict, one.fails) for one in found} == {
             ("mse", Verdict.INCOMPARABLE, True),
             ("mse_gap", Verdict.INCOMPARABLE, True),
@@ -195,14 +197,15 @@ class TestTheGroup:
     def test_a_stored_metric_that_nobody_registers_is_missed_too(self):
         """Its name is all that is known."""
         stored = replace(STORED, facts={"dice": 0.9}, outcomes={"dice": make_errors()})
-        found = {one.metric: one for one in judge(make_regression(), stored, POLICY, [QUALITY])}
+        judged = judge_case(make_regression(), stored, POLICY, [QUALITY])
+        found = {one.metric: one for one in judged}
         assert found["dice"].verdict is Verdict.INCOMPARABLE
         assert found["mse"].verdict is Verdict.MISSING
 
     def test_a_new_metric_is_missing_in_the_baseline(self):
         """With the command that adds it."""
         bare = replace(STORED, facts={"size_bytes": 200_000}, outcomes={})
-        (finding,) = judge(make_regression(), bare, POLICY, [QUALITY])
+        (finding,) = judge_case(make_regression(), bare, POLICY, [QUALITY])
         assert (finding.metric, finding.verdict) == ("mse", Verdict.MISSING)
         assert "--baseline-update-new" in finding.advice
 
@@ -300,7 +303,7 @@ def test_beside_accuracy_balanced_accuracy_is_judged_of_the_predictions():
         make_measurement(balanced_accuracy_gap=0.0), outcomes={"balanced_accuracy": rows}
     )
     stored = replace(make_stored(both), predictions=both.predictions)
-    found = judge(both, stored, POLICY, ["balanced_accuracy", QUALITY])
+    found = judge_case(both, stored, POLICY, ["balanced_accuracy", QUALITY])
     assert [(one.metric, one.verdict) for one in found] == [
         ("balanced_accuracy", Verdict.MATCHED),
         ("balanced_accuracy_gap", Verdict.MATCHED),
@@ -313,7 +316,7 @@ class TestCollapse:
     def test_it_needs_no_baseline(self):
         """It is broken, whatever was stored."""
         dead = make_regression(distinct_outputs=1)
-        missing, collapse = judge(dead, None, POLICY)
+        missing, collapse = judge_case(dead, None, POLICY)
         assert missing.verdict is Verdict.MISSING
         assert (collapse.metric, collapse.fails) == ("collapse", True)
         said = "tiny-cnn-int8 collapse: all 400 samples get one and the same output"
@@ -325,7 +328,7 @@ class TestCollapse:
             one(make_regression(distinct_outputs=2), metric="collapse").verdict is Verdict.MATCHED
         )
         alone = make_regression(errors=make_errors(1), distinct_outputs=1)
-        assert judge(alone, STORED, POLICY, ["collapse"]) == []
+        assert judge_case(alone, STORED, POLICY, ["collapse"]) == []
 
     def test_other_outputs_of_the_same_model_are_nondeterministic(self):
         """With the number of samples that contribute differently."""
@@ -334,7 +337,7 @@ class TestCollapse:
         errors[:3] += 0.001
         now = make_regression(errors=errors)
         now = replace(now, provenance=replace(now.provenance, scores_sha256="2"))
-        first, *_ = judge(now, stored, POLICY, ["mse"])
+        first, *_ = judge_case(now, stored, POLICY, ["mse"])
         assert first.verdict is Verdict.NONDETERMINISTIC
         assert first.evidence == ("3 of 400 samples contribute differently to mse",)
 
@@ -352,7 +355,7 @@ class TestTolerance:
 
     def test_a_name_that_is_no_metric_is_refused(self):
         """With the nearest that is."""
-        with pytest.raises(gates.UsageError, match="did you mean 'mse_gap'"):
+        with pytest.raises(UsageError, match="did you mean 'mse_gap'"):
             Policy().tolerance("mse_gab")
-        with pytest.raises(gates.UsageError, match="did you mean 'quality'"):
-            judge(make_regression(), STORED, POLICY, ["qualities"])
+        with pytest.raises(UsageError, match="did you mean 'quality'"):
+            judge_case(make_regression(), STORED, POLICY, ["qualities"])

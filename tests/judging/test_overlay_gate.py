@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench.judging import overlay_gate
-from tinyml_bench.judging.overlay_gate import Expected
+from tinyml_bench.judging.overlay_gate import Expected, judge_overlaid
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.structure import Operator, Structure
@@ -39,7 +38,7 @@ def graph(*granularities: str, computes: str = "int8") -> Structure:
 def judge(overlay: Overlay, measurement, baseline=None):
     """Judge the overlay's metric."""
     expected = Expected(baseline or make_baseline(), (overlay,))
-    return overlay_gate.judge(measurement, expected, Policy(), (overlay.metric,))
+    return judge_overlaid(measurement, expected, Policy(), (overlay.metric,))
 
 
 def judge_graph(then: Structure, now: Structure, overlay: Overlay = COARSE):
@@ -74,9 +73,7 @@ def test_only_its_metric_is_judged_by_it():
     """The others are judged by the baseline and do not speak of it."""
     expected = Expected(make_baseline(), (SLOW,))
     measurement = make_measurement(size_bytes=300_000, latency_ratio=1.1)
-    size, speed = overlay_gate.judge(
-        measurement, expected, Policy(), ("size_bytes", "latency_ratio")
-    )
+    size, speed = judge_overlaid(measurement, expected, Policy(), ("size_bytes", "latency_ratio"))
     assert (size.verdict, size.overlay) == (Verdict.REGRESSED, "")
     assert speed.overlay
 
@@ -148,11 +145,11 @@ def test_an_overlay_may_expect_more_than_the_baseline():
 
 def test_without_baseline_or_overlay_the_gates_are_as_ever():
     """The case is missing, or judged by its baseline."""
-    (missing,) = overlay_gate.judge(
+    (missing,) = judge_overlaid(
         make_measurement(), Expected(None, (SLOW,)), Policy(), ("latency_ratio",)
     )
     assert missing.verdict is Verdict.MISSING
-    (plain,) = overlay_gate.judge(
+    (plain,) = judge_overlaid(
         make_measurement(), Expected(make_baseline()), Policy(), ("latency_ratio",)
     )
     assert (plain.verdict, plain.overlay) == (Verdict.MATCHED, "")
@@ -167,7 +164,7 @@ def failing(*overlays: Overlay, **baseline: float) -> set[str]:
     return {
         version
         for version, ratio in RATIOS.items()
-        for finding in overlay_gate.judge(
+        for finding in judge_overlaid(
             make_measurement(latency_ratio=ratio),
             Expected(
                 make_baseline(**baseline), tuple(one for one in overlays if one.holds(version))

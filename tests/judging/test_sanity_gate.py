@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from making import CLASSES, make_baseline, make_labels, make_measurement, make_predictions
 
+from tinyml_bench.judging.judged_case import JudgedCase
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.sanity_gate import judge_collapse, judge_determinism, judge_recall
+from tinyml_bench.judging.sanity_gate import find_collapse, judge_determinism, judge_recall
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.predictions import Predictions
 
@@ -100,7 +101,7 @@ def test_fewer_images_have_another_hash_by_nature():
 
 def test_one_answer_for_all_is_a_collapse():
     """Accuracy, the majority's share and the class are told, and what is answered."""
-    finding = judge_collapse(answering(np.full(1000, 3)))
+    finding = find_collapse(answering(np.full(1000, 3)))
     assert (finding.verdict, finding.fails) == (Verdict.REGRESSED, True)
     assert (finding.current, finding.limit) == (0.1, 0.1)
     assert finding.reason == "every image is called class 3"
@@ -110,7 +111,7 @@ def test_one_answer_for_all_is_a_collapse():
 def test_one_answer_is_a_collapse_even_where_it_is_often_right():
     """Nine in ten by always naming the majority is no skill."""
     labels = np.repeat([0, 1], [900, 100])
-    finding = judge_collapse(answering(np.zeros(1000, int), labels))
+    finding = find_collapse(answering(np.zeros(1000, int), labels))
     assert finding.fails
     assert finding.current == finding.limit == 0.9
 
@@ -120,13 +121,13 @@ def test_no_better_than_the_majority_is_a_collapse():
     labels = np.repeat([0, 1], [900, 100])
     predicted = np.zeros(1000, int)
     predicted[:5], predicted[900:905] = 1, 1
-    finding = judge_collapse(answering(predicted, labels))
+    finding = find_collapse(answering(predicted, labels))
     assert finding.fails
     assert finding.reason == (
         "no better than always answering the most frequent class (0.9000); chance is 0.5000"
     )
     predicted[905] = 1
-    assert not judge_collapse(answering(predicted, labels)).fails
+    assert not find_collapse(answering(predicted, labels)).fails
 
 
 def test_an_alarm_for_a_rare_class_is_no_collapse_though_it_costs_accuracy():
@@ -134,26 +135,26 @@ def test_an_alarm_for_a_rare_class_is_no_collapse_though_it_costs_accuracy():
     labels = np.repeat([0, 1], [950, 50])
     predicted = labels.copy()
     predicted[:80], predicted[950:960] = 1, 0
-    finding = judge_collapse(answering(predicted, labels))
+    finding = find_collapse(answering(predicted, labels))
     assert (finding.current, finding.limit) == (0.91, 0.95)
     assert not finding.fails
 
 
 def test_a_handful_of_images_cannot_show_a_collapse():
     """Six of another class may all be missed; seven not."""
-    assert not judge_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [14, 6]))).fails
-    assert judge_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [13, 7]))).fails
+    assert not find_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [14, 6]))).fails
+    assert find_collapse(answering(np.zeros(20, int), np.repeat([0, 1], [13, 7]))).fails
 
 
 def test_random_answers_are_a_collapse():
     """A shuffled answer is right on less than the majority's share here."""
     predicted = np.roll(make_labels(), 1)
-    assert judge_collapse(answering(predicted)).fails
+    assert find_collapse(answering(predicted)).fails
 
 
 def test_a_model_that_knows_something_has_not_collapsed():
     """It matches, with accuracy and the limit it is above."""
-    finding = judge_collapse(make_measurement())
+    finding = find_collapse(make_measurement())
     assert (finding.verdict, finding.fails) == (Verdict.MATCHED, False)
     assert (finding.current, finding.limit, finding.reason) == (0.9, 0.1, "")
 
@@ -161,8 +162,8 @@ def test_a_model_that_knows_something_has_not_collapsed():
 @pytest.mark.parametrize("labels", [[3], [3, 3, 3]])
 def test_images_of_one_class_cannot_show_a_collapse(labels):
     """Whoever calls them all the same may be right."""
-    assert judge_collapse(answering(np.array(labels), np.array(labels))) is None
-    assert judge_collapse(replace(make_measurement(), predictions=None)) is None
+    assert find_collapse(answering(np.array(labels), np.array(labels))) is None
+    assert find_collapse(replace(make_measurement(), predictions=None)) is None
 
 
 # -- recall of a class ----------------------------------------------------------------------------
@@ -170,9 +171,9 @@ def test_images_of_one_class_cannot_show_a_collapse(labels):
 
 def recall(measurement, baseline=None, policy=MATRIX):
     """Judge against a baseline that recognises everything."""
-    return judge_recall(
-        measurement, baseline or make_baseline(predictions=make_predictions(wrong=0)), policy
-    )
+    baseline = baseline or make_baseline(predictions=make_predictions(wrong=0))
+    findings = judge_recall(JudgedCase(measurement, baseline, policy), "class_recall")
+    return findings[0] if findings else None
 
 
 def test_a_class_that_vanishes_regresses_while_accuracy_holds():

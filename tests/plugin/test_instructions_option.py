@@ -5,7 +5,9 @@ import json
 import pytest
 from making import make_baseline, make_measurement
 
-from tinyml_bench.judging.instructions_gate import emulated, judged
+from tinyml_bench.judging.instructions_gate import emulated, judge_instructions
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import JudgedCase
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
@@ -164,7 +166,7 @@ def test_workers_of_xdist_count_too(project):
 
 def one(measurement, baseline):
     """Return the only finding on a count."""
-    (finding,) = judged(measurement, baseline, Policy(), ("instructions",))
+    (finding,) = judge_instructions(JudgedCase(measurement, baseline, Policy()), "instructions")
     return finding
 
 
@@ -215,4 +217,5 @@ def test_valgrind_s_processor_depends_on_few_features(cpu, shown):
 )
 def test_nothing_is_said_where_there_is_nothing_to_say(measurement, baseline, metrics):
     """Or where another finding says it: no baseline, a crash."""
-    assert judged(measurement, baseline, Policy(), metrics) == []
+    found = judge_case(measurement, baseline, Policy(), metrics)
+    assert [finding for finding in found if finding.metric == "instructions"] == []

@@ -9,8 +9,10 @@ from typing import Any
 
 from tinyml_bench import reporting
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.judging import instructions_gate, judge
 from tinyml_bench.judging.findings import JUDGED
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
@@ -151,10 +153,8 @@ class _Judging:
             reason = f"{self._name} has no figures of it: {self._reason(case)}"
             return [Finding(str(case), "case", Verdict.INCOMPARABLE, fails=False, reason=reason)]
         reference = replace(case, variant=_reference_of(case))
-        known = judge.Reference(self._baseline(reference), self.new.get(reference))
-        others = [name for name in judge.GATED if name != instructions_gate.METRIC]
-        found = judge.judge(measured, baseline, self.policy, others, known)
-        found += instructions_gate.judged(measured, baseline, self.policy, judge.GATED)
+        known = Reference(self._baseline(reference), self.new.get(reference))
+        found = judge_case(measured, baseline, self.policy, GATED, known)
         # What to run next in a suite of baselines is no advice here.
         return [replace(one, advice="") for one in found]
 

@@ -60,7 +60,12 @@ def missing_metric(metric: Metric, measurement: Measurement) -> Finding:
 
 
 def incomparable(
-    metric: Metric, measurement: Measurement, baseline: Baseline, reason: str, *, fails: bool
+    metric: Metric,
+    measurement: Measurement,
+    baseline: Baseline | None,
+    reason: str,
+    *,
+    fails: bool,
 ) -> Finding:
     """Say why a figure cannot be compared with its baseline."""
     return Finding(
@@ -68,7 +73,7 @@ def incomparable(
         metric=metric.name,
         verdict=Verdict.INCOMPARABLE,
         fails=fails,
-        baseline=baseline.facts.get(metric.name),
+        baseline=baseline.facts.get(metric.name) if baseline else None,
         current=measurement.facts.get(metric.name),
         reason=reason,
         advice=accept(measurement) if fails else "",

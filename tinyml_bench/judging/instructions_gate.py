@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from tinyml_bench.judging import judge
-from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.figure_gate import judge_figure
+from tinyml_bench.judging.judged_case import JudgedCase
+from tinyml_bench.metrics.catalogue import row_of
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 
 _Held = TypeVar("_Held", Measurement, Baseline)
-METRIC: Final = "instructions"
-OPTION: Final = "--tinyml-instructions"
 
 
-def judged(
-    measurement: Measurement, baseline: Baseline | None, policy: Policy, metrics: Sequence[str]
-) -> list[Finding]:
-    """Judge the count of a case, where it is among `metrics` and was asked for.
+def judge_instructions(case: JudgedCase, metric: str) -> list[Finding]:
+    """Find a count that grew, where the case was counted.
 
     Returns
     -------
@@ -27,27 +23,27 @@ def judged(
         Empty where nothing was counted, nor tried. A count that was tried in vain fails: without
         it the run does not say what it was asked.
     """
-    if METRIC not in metrics or measurement.crash is not None:
+    measurement, baseline = case.measurement, case.baseline
+    if reason := measurement.absent.get(metric):
+        return [_uncounted(case, metric, reason)]
+    if metric not in measurement.facts or baseline is None:
         return []
-    if reason := measurement.absent.get(METRIC):
-        return [_uncounted(measurement, baseline, reason)]
-    if METRIC not in measurement.facts or baseline is None:
-        return []
-    found = judge.judge(_emulated(measurement), _emulated(baseline), policy, (METRIC,))
+    shown = replace(case, measurement=_emulated(measurement), baseline=_emulated(baseline))
     # Without the option the advised command would store no count.
+    option = row_of(metric).option
     return [
-        replace(finding, advice=f"{finding.advice} {OPTION}" if finding.advice else "")
-        for finding in found
+        replace(finding, advice=f"{finding.advice} {option}" if finding.advice else "")
+        for finding in judge_figure(shown, metric)
     ]
 
 
-def _uncounted(measurement: Measurement, baseline: Baseline | None, reason: str) -> Finding:
+def _uncounted(case: JudgedCase, metric: str, reason: str) -> Finding:
     return Finding(
-        case=str(measurement.case),
-        metric=METRIC,
+        case=str(case.measurement.case),
+        metric=metric,
         verdict=Verdict.INCOMPARABLE,
         fails=True,
-        baseline=baseline.facts.get(METRIC) if baseline else None,
+        baseline=case.baseline.facts.get(metric) if case.baseline else None,
         reason=reason,
     )
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tinyml_bench.judging import format_claims
-from tinyml_bench.judging import judge as gates
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.finding import Finding, Verdict
@@ -33,14 +35,14 @@ class Expected:
     overlays: tuple[Overlay, ...] = ()
 
 
-def judge(
+def judge_overlaid(
     measurement: Measurement,
     expected: Expected,
     policy: Policy,
-    metrics: Iterable[str] = gates.GATED,
-    reference: gates.Reference | None = None,
+    metrics: Iterable[str] = GATED,
+    reference: Reference | None = None,
 ) -> list[Finding]:
-    """Judge as :func:`~tinyml_bench.judging.judge.judge` does, by the baseline with overlays on it.
+    """Judge a case as `judge_case` does, by the baseline with overlays on it.
 
     Returns
     -------
@@ -57,12 +59,12 @@ def judge(
     """
     metrics, baseline = list(metrics), expected.baseline
     if baseline is None or not expected.overlays:
-        return gates.judge(measurement, baseline, policy, metrics, reference)
+        return judge_case(measurement, baseline, policy, metrics, reference)
     overlaid = applied(baseline, expected.overlays)
     by_metric = {overlay.metric: overlay for overlay in expected.overlays}
-    found = gates.judge(measurement, overlaid, policy, metrics, reference)
+    found = judge_case(measurement, overlaid, policy, metrics, reference)
     asked = [name for name in metrics if name in by_metric]
-    plain = gates.judge(measurement, baseline, policy, asked, reference)
+    plain = judge_case(measurement, baseline, policy, asked, reference)
     gone = {
         one.metric: _gone(one, by_metric[one.metric])
         for one in plain

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tinyml_bench.judging import paired_predictions
+from tinyml_bench.judging.comparability import why_incomparable
 from tinyml_bench.judging.evidence import chance
 from tinyml_bench.judging.findings import accept
-from tinyml_bench.judging.policy.policy import Policy
+from tinyml_bench.judging.judged_case import JudgedCase
 from tinyml_bench.metrics import significance
+from tinyml_bench.metrics.catalogue import row_of
 from tinyml_bench.metrics.quality import Contributions
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
@@ -86,7 +88,13 @@ def _judge_constancy(measurement: Measurement) -> Finding | None:
     )
 
 
-def judge_collapse(measurement: Measurement) -> Finding | None:
+def judge_collapse(case: JudgedCase, _metric: str) -> list[Finding]:
+    """Find answers that mean nothing; see :func:`find_collapse`."""
+    finding = find_collapse(case.measurement)
+    return [] if finding is None else [finding]
+
+
+def find_collapse(measurement: Measurement) -> Finding | None:
     """Find a model that answers one class for all, or no better than a constant answer would.
 
     Of a model without classes it is found only that it answers all samples alike.
@@ -118,36 +126,41 @@ def judge_collapse(measurement: Measurement) -> Finding | None:
     )
 
 
-def judge_recall(measurement: Measurement, baseline: Baseline, policy: Policy) -> Finding | None:
+def judge_recall(case: JudgedCase, metric: str) -> list[Finding]:
     """Find the class that lost most, and whether it lost more than is tolerated.
 
     The class must have lost more than the tolerance *and* by the exact test on its own images, at
     the level shared among the classes; a class of which nothing is recognised any more needs no
     test.
     """
+    measurement, baseline, policy = case.measurement, case.baseline, case.policy
+    if baseline is None or why_incomparable(row_of(metric), measurement, baseline):
+        return []  # accuracy says so
     new, old = measurement.predictions, baseline.predictions
     if new is None or old is None or not new.samples or not np.array_equal(new.labels, old.labels):
-        return None
+        return []
     losses = paired_predictions.recall_losses(old, new)
-    tolerance = policy.tolerances["class_recall"]
+    tolerance = policy.tolerances[metric]
     alpha = policy.alpha / len(losses)
     over = [loss for loss in losses if loss.new < tolerance.limit(loss.old, "higher") - 1e-9]
     gone = [loss for loss in losses if loss.vanished]
     proven = gone or [loss for loss in over if loss.p <= alpha]
     worst = (proven or over or losses)[0]
     verdict = Verdict.REGRESSED if proven else Verdict.INCONCLUSIVE if over else Verdict.MATCHED
-    return Finding(
-        case=str(measurement.case),
-        metric="class_recall",
-        verdict=verdict,
-        fails=policy.fails(verdict),
-        baseline=worst.old,
-        current=worst.new,
-        limit=tolerance.limit(worst.old, "higher"),
-        reason=f"class {worst.label}" + (", of which nothing is recognised" if gone else ""),
-        evidence=_told(worst, alpha) if over or gone else (),
-        advice=accept(measurement) if proven else "",
-    )
+    return [
+        Finding(
+            case=str(measurement.case),
+            metric=metric,
+            verdict=verdict,
+            fails=policy.fails(verdict),
+            baseline=worst.old,
+            current=worst.new,
+            limit=tolerance.limit(worst.old, "higher"),
+            reason=f"class {worst.label}" + (", of which nothing is recognised" if gone else ""),
+            evidence=_told(worst, alpha) if over or gone else (),
+            advice=accept(measurement) if proven else "",
+        )
+    ]
 
 
 def _told(loss: paired_predictions.RecallLoss, alpha: float) -> tuple[str, ...]:

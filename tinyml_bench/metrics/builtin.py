@@ -28,6 +28,8 @@ class Metric:
         Fields of the provenance that must be equal for a comparison to mean anything.
     unit : str
         Of a workload's own metric; empty where it has none, and where the name tells it.
+    option : str
+        The option of pytest without which it is not measured; empty for most.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Metric:
     noisy: bool = False
     needs_same: tuple[str, ...] = ()
     unit: str = ""
+    option: str = ""
 
     @property
     def about_answers(self) -> bool:
@@ -116,7 +119,7 @@ _ALL = (
     # Exact, but marked noisy: an update that did not count keeps the stored figure, and so does one
     # in which it still matches, so that many small steps do not add up unseen.
     Metric("instructions", "of one inference, counted by valgrind with litert's XNNPACK kernels",
-           "lower", ".0f", noisy=True, needs_same=("cpu",)),
+           "lower", ".0f", noisy=True, needs_same=("cpu",), option="--tinyml-instructions"),
     Metric("latency_ratio", "one inference / one of the float32 sibling, interleaved",
            "lower", ".3f", noisy=True, needs_same=("cpu", "runtime")),
     Metric("latency_ratio_low", "lower end of the ratio's 95 % interval in its run", "lower", ".3f",

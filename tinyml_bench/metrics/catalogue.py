@@ -74,6 +74,12 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
+def row_of(name: str) -> Metric:
+    """Return what is known of a metric; of one that only a file names, what holds of any."""
+    unregistered = Metric(name, "not registered", "higher", ".6g", needs_same=("dataset_sha256",))
+    return METRICS.get(name, unregistered)
+
+
 def quality_of(name: str) -> Quality | None:
     """Return the quality that `name`, its figure or its gap, belongs to; ``None`` of others."""
     stem = name.removesuffix(_GAP)

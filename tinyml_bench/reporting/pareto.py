@@ -51,7 +51,7 @@ class Standing:
         facts, ratio = measurement.facts, measurement.facts.get("latency_ratio")
         if measurement.predictions is None or "gzip_bytes" not in facts or ratio is None:
             return None
-        collapse = sanity_gate.judge_collapse(measurement)
+        collapse = sanity_gate.find_collapse(measurement)
         if collapse is not None and collapse.fails:
             return None
         return cls(

@@ -96,5 +96,5 @@ class Study:
 
 def collapse(measurement: Measurement) -> str:
     """Say in which way the answers of a case mean nothing; empty where they do."""
-    found = sanity_gate.judge_collapse(measurement)
+    found = sanity_gate.find_collapse(measurement)
     return found.reason if found is not None and found.fails else ""

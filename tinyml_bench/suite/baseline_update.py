@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.judging import instructions_gate
-from tinyml_bench.judging import judge as gates
+from tinyml_bench.judging.gates import GATED
+from tinyml_bench.judging.judge import judge_case
+from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.deviations import Deviation
 from tinyml_bench.judging.policy.policy import Policy
@@ -108,15 +109,13 @@ def judge(
         A baseline is damaged.
     """
     reference, baseline = reference_of(case), baselines.read(folder, case)
-    others = [name for name in gates.GATED if name != instructions_gate.METRIC]
-    found = gates.judge(
+    return judge_case(
         measurements[case],
         baseline,
         policy,
-        others,
-        gates.Reference(baselines.read(folder, reference), measurements.get(reference)),
+        GATED,
+        Reference(baselines.read(folder, reference), measurements.get(reference)),
     )
-    return found + instructions_gate.judged(measurements[case], baseline, policy, gates.GATED)
 
 
 def update_all(folder: Path, found: Found, request: Request) -> Outcome:

@@ -9,8 +9,9 @@ import pytest
 
 from tinyml_bench import reporting
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.judging import instructions_gate, judge
+from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.policy import deviations
+from tinyml_bench.metrics.catalogue import row_of
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -56,7 +57,7 @@ class CaseUnderTest:
         """
         findings, problem = [], ""
         try:
-            findings = self._suite.judge(self.case, metrics or judge.GATED)
+            findings = self._suite.judge(self.case, metrics or GATED)
         except TinymlError as error:
             problem = f"{self.case}: {error}"
         if problem:  # outside of the handler, or pytest shows the error twice
@@ -86,7 +87,7 @@ class CaseUnderTest:
         That is without the option ``--tinyml-instructions``, or for the network itself.
         """
         if not self._suite.options.instructions:
-            pytest.skip(f"instructions are counted with {instructions_gate.OPTION} only")
+            pytest.skip(f"instructions are counted with {row_of('instructions').option} only")
         if not has_file(self.case):
             pytest.skip(f"{self.case} is no .tflite file: it has no instructions to count")
         timing.count_case(self._suite, self.case)
@@ -101,7 +102,7 @@ class CaseUnderTest:
         """Let pass what this run was asked to store; what could not be had cannot be."""
         advice = as_started(self._item.config, finding.advice)
         request = request_of(self._item.config)
-        asked_for = finding.metric in (instructions_gate.METRIC, "budget")
+        asked_for = row_of(finding.metric).option or finding.metric == "budget"
         lacking = finding.verdict is Verdict.INCOMPARABLE and finding.current is None
         settled = request.settles(finding) and not (asked_for and lacking)
         return replace(finding, fails=finding.fails and not settled, advice=advice)

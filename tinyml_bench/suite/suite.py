@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinyml_bench.errors import TinymlError, UsageError
-from tinyml_bench.judging import instructions_gate, judge, overlay_gate
-from tinyml_bench.judging.judge import Reference
-from tinyml_bench.judging.overlay_gate import Expected
+from tinyml_bench.judging import findings
+from tinyml_bench.judging.judged_case import Reference
+from tinyml_bench.judging.overlay_gate import Expected, judge_overlaid
 from tinyml_bench.judging.policy import rules
 from tinyml_bench.judging.policy.boards import find
 from tinyml_bench.judging.policy.deviations import Deviation
@@ -213,11 +213,9 @@ class Suite:
             The baseline, or an overlay on it, is damaged.
         """
         measurement, baseline, policy = self.measurement(case), self.baseline(case), self._policy()
-        others = [name for name in metrics if name != instructions_gate.METRIC]
         known = [one.variant for one in self.cases() if one.workload == case.workload]
         expected = Expected(baseline, overlays.holding(self.folder, measurement, known))
-        found = overlay_gate.judge(measurement, expected, policy, others, self._reference(case))
-        found += instructions_gate.judged(measurement, baseline, policy, metrics)
+        found = judge_overlaid(measurement, expected, policy, metrics, self._reference(case))
         found = [_with_classes(case, finding) for finding in found]
         found = [self._with_images(case, finding) for finding in found]
         return [self._with_layers(case, finding) for finding in found]
@@ -301,7 +299,7 @@ class Suite:
         """One finding for each stored baseline that belongs to no registered case."""
         known = {str(case) for case in self.cases()}
         stored = baselines.stored_cases(self.folder)
-        return [judge.unused(name, str(path)) for name, path in stored if name not in known]
+        return [findings.unused(name, str(path)) for name, path in stored if name not in known]
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.judging.instructions_gate import METRIC
 from tinyml_bench.measuring.latency import PairedTimer, invocation
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Measurement
@@ -73,6 +72,6 @@ def count_case(suite: Suite, case: CaseId) -> None:
         path = suite.workbench.model_file(case).path
         counted = instructions_per_inference(path)
     except TinymlError as error:
-        suite.add_absent(case, METRIC, str(error))
+        suite.add_absent(case, "instructions", str(error))
     else:
-        suite.add_facts(case, {METRIC: counted})
+        suite.add_facts(case, {"instructions": counted})

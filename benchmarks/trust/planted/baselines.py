@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml_bench.judging import judge
+from tinyml_bench.judging import findings
+from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.predictions import pack
 from tinyml_bench.storage import baselines
@@ -104,7 +105,7 @@ def smaller(stage: Stage) -> list[Answer]:
 @plant("no baseline", FAMILY, gate="case", verdict="missing", words="no baseline is stored")
 def absent(stage: Stage) -> list[Answer]:
     """The file is not there."""
-    return judged(judge.judge(stage.healthy().measurement, None, stage.policy))
+    return judged(judge_case(stage.healthy().measurement, None, stage.policy))
 
 
 @plant(
@@ -130,7 +131,7 @@ def unused(stage: Stage) -> list[Answer]:
     (folder / "toy-gone").mkdir()
     (folder / "toy-gone" / "int8.json").write_text(json.dumps({}))
     paths = baselines.strangers(folder, {str(stage.case("int8"))})
-    return judged(judge.unused("toy-gone-int8", path.name) for path in paths)
+    return judged(findings.unused("toy-gone-int8", path.name) for path in paths)
 
 
 @plant("baseline of another dataset", FAMILY, gate="accuracy", verdict="incomparable",

@@ -8,7 +8,7 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.device_gate import PART_OF
-from tinyml_bench.judging.judge import GATED
+from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.records.finding import Verdict
