@@ -33,7 +33,7 @@ from tinyml_bench.suite.case_under_test import _FINDINGS, CaseUnderTest
 from tinyml_bench.suite.pytest_options import as_started, is_filtered, options_of, request_of
 from tinyml_bench.suite.suite import MissedGoal, Suite
 from tinyml_bench.suite.usage import Use
-from tinyml_bench.system.progress import Progress
+from tinyml_bench.system.progress import CaseProgress
 from tinyml_bench.training.compressed_checkpoints import untrained
 from tinyml_bench.workloads.cases import has_file, without
 from tinyml_bench.workloads.workload import WORKLOADS
@@ -231,7 +231,7 @@ class SessionHooks:
         self.suite.fetch_data(cases)
         if any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
             self.suite.prepare_timing()
-        with Progress(self.config, list(map(str, cases))) as progress:
+        with CaseProgress(self.config, list(map(str, cases))) as progress:
             for case, error in workbench.measure_all(cases):
                 progress.done(str(case), error)
             if self._missed is not None:

@@ -11,13 +11,13 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.system.files import write_atomically
+from tinyml_bench.system.progress import epoch_bar
 from tinyml_bench.training.augmentation import batches, steps_per_epoch
 from tinyml_bench.training.checkpoints import encode, read
 from tinyml_bench.training.frozen_features import Activations
@@ -109,7 +109,8 @@ def fit(  # noqa: PLR0913 - what it does by default, and three keywords
     _compile(model, training, steps)
     first = 0 if state is None else _resume(model, best, state)
     weights = class_weights(train.labels, model.output_shape[-1], training.balance)
-    with _Display(console, training.epochs, steps, first, title) as display:
+    display = _Display(console, training.epochs, steps, first, title)
+    with display.bar:
 
         def after_epoch(index: int, logs: dict[str, float]) -> None:
             _check_loss(logs["loss"], index + 1, training)
@@ -265,42 +266,20 @@ class _Display:
     """A bar on a terminal, and a line an epoch anywhere else."""
 
     def __init__(self, console: Console, epochs: int, steps: int, first: int, title: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         self._console, self._epochs = console, epochs
         self._first, self._title = first, title
         self._started = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[score]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(
+        self.bar = epoch_bar(console)
+        self._task = self.bar.add_task(
             self._epoch(min(first + 1, epochs)),
             total=steps * epochs,
             completed=steps * first,
             score="",
         )
 
-    def __enter__(self) -> _Display:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
     def advance(self) -> None:
         """Count one batch."""
-        self._bar.advance(self._task)
+        self.bar.advance(self._task)
 
     def after_epoch(self, epoch: int, found: float, best: Best) -> None:
         """Show what validation came to; `epoch` counts from 1."""
@@ -308,7 +287,7 @@ class _Display:
         if best.epoch:
             score += f", best {100 * best.accuracy:.2f} % (epoch {best.epoch})"
         following = self._epoch(min(epoch + 1, self._epochs))
-        self._bar.update(self._task, description=following, score=score)
+        self.bar.update(self._task, description=following, score=score)
         if not self._console.is_terminal:
             self._console.print(
                 f"{self._epoch(epoch)}: {score}{self._remaining(epoch)}", highlight=False

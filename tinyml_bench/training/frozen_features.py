@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import CacheError
 from tinyml_bench.system.cache import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
+from tinyml_bench.system.progress import track
 from tinyml_bench.training import base_weights
 from tinyml_bench.training.augmentation import augmented
 from tinyml_bench.workloads.datasets import Split
@@ -213,10 +214,8 @@ def _check_space(folder: Path, need: int) -> None:
 
 
 def _shown(split: Split, number: int, console: Console) -> Iterator[int]:
-    from rich.progress import track
-
     what = f"frozen layers, {split.name}" + (f", version {number + 1}" if number else "")
     starts = range(0, len(split), _BATCH)
     if not console.is_terminal:
         console.print(f"{what}: {len(split):,} images", highlight=False)
-    return iter(track(starts, what, console=console, disable=not console.is_terminal))
+    return iter(track(starts, len(starts), what, console))

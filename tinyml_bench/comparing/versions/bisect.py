@@ -22,7 +22,7 @@ from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.reporting.text_table import filled
 from tinyml_bench.system.cache import Cache
-from tinyml_bench.system.progress import Steps
+from tinyml_bench.system.progress import StepProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def bisect(question: Question, environments: Sequence[Environment], project: Pro
         Fewer than two of them can be tried; the message says why.
     """
     looks = 1 + math.ceil(math.log2(len(environments)))
-    with Steps("bisecting", looks) as steps:
+    with StepProgress("bisecting", looks) as steps:
         hunt = _Hunt(question, project, steps)
         with contextlib.closing(hunt):
             return hunt.run(list(environments))
@@ -205,7 +205,7 @@ def _number(version: str) -> tuple[int, ...]:
 class _Hunt:
     """One bisection under way; the oldest version's worker lives as long as it does."""
 
-    def __init__(self, question: Question, project: Project, steps: Steps) -> None:
+    def __init__(self, question: Question, project: Project, steps: StepProgress) -> None:
         self.trait = question.trait
         self.project = project
         self.steps = steps

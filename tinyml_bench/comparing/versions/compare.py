@@ -18,7 +18,7 @@ from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.cache import Cache
-from tinyml_bench.system.progress import Steps
+from tinyml_bench.system.progress import StepProgress
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.executor import failure
 from tinyml_bench.workloads.cases import cases_of
@@ -89,14 +89,14 @@ def compare(
     UsageError, EnvironmentCreationError
         One of them cannot be had.
     """
-    with Steps("comparing", len(cases) * (3 if plan.seconds else 2)) as steps:
+    with StepProgress("comparing", len(cases) * (3 if plan.seconds else 2)) as steps:
         sides = [ready(one, project.root, steps.say) for one in (old, new)]
         with opened(sides, Cache(), plan.samples) as (first, second):
             return compared(first, second, cases, plan, steps)
 
 
 def compared(
-    old: Workshop, new: Workshop, cases: Sequence[CaseId], plan: Plan, steps: Steps
+    old: Workshop, new: Workshop, cases: Sequence[CaseId], plan: Plan, steps: StepProgress
 ) -> Comparison:
     """Compare `cases` in two environments that are at work."""
     pair = (old, new)
@@ -192,7 +192,7 @@ def chosen_case(name: str) -> CaseId:
     return known[name]
 
 
-def _made(side: Workshop, cases: Sequence[CaseId], steps: Steps) -> dict[CaseId, str]:
+def _made(side: Workshop, cases: Sequence[CaseId], steps: StepProgress) -> dict[CaseId, str]:
     """Convert and evaluate `cases`; returns what failed, and goes on."""
     failed = {}
     for case in cases:

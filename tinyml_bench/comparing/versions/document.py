@@ -21,7 +21,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.reporting.text_table import table
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.files import write_atomically
-from tinyml_bench.system.progress import Steps
+from tinyml_bench.system.progress import StepProgress
 
 _COMMAND = "tinyml-bench versions document"
 
@@ -137,7 +137,7 @@ def page(
     shops: list[Workshop] = []
     found: list[Comparison] = []
     total = (len(environments) - 1) * len(cases) * (3 if plan.seconds else 2)
-    with Steps("comparing", total) as steps:
+    with StepProgress("comparing", total) as steps:
         try:
             for environment in environments:
                 try:

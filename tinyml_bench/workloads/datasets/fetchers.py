@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tinyml_bench.system.progress import download_bars
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -95,14 +97,7 @@ class Download:
         FetchError
             The place cannot be reached, or a file is not what its publisher states.
         """
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        with (
-            Progress(console=console, transient=True, disable=not progress) as bars,
-            _quiet_pooch(),
-        ):
+        with download_bars(shown=progress) as bars, _quiet_pooch():
             for name, known_hash in self.hashes:
                 self._fetch_one(name, known_hash, folder, bars)
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import DataCorruptError
+from tinyml_bench.system.progress import standard_error, track
 from tinyml_bench.workloads.datasets.image_archives import Tree
 
 # Part of the key under which arrays are kept: to be raised with every change to the pixels.
@@ -98,9 +99,6 @@ def decode_all(
     DataCorruptError, DataMissingError
         A picture is damaged or gone.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     with ExitStack() as stack:
         trees = {id(tree): tree for tree in (picture.tree for picture in pictures)}
         read = {key: stack.enter_context(tree.reading()) for key, tree in trees.items()}
@@ -109,10 +107,8 @@ def decode_all(
             content = read[id(picture.tree)](picture.file)
             return decode(content, size, channels, str(picture))
 
-        console = Console(stderr=True)
-        bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-        stack.enter_context(bar)
-        yield from bar.track(_in_order(decoded, pictures), len(pictures), description=title)
+        arrays = _in_order(decoded, pictures)
+        yield from track(arrays, len(pictures), title, standard_error(), transient=True)
 
 
 def _in_order(
