@@ -1,11 +1,18 @@
 """A project whose measurements are made up, so that the plugin is tested without TensorFlow."""
 
+import hashlib
 import importlib
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run_pytest
+
+from tinyml_bench.system.files import holding
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -26,11 +33,20 @@ def test_latency(tinyml_case, benchmark):
 
 
 class ToyProject:
-    """A folder with a made-up workload of three cases and the tests that judge it."""
+    """A folder with a made-up workload of three cases and the tests that judge it.
 
-    def __init__(self, pytester):
+    Parameters
+    ----------
+    pytester : pytest.Pytester
+        Has the folder.
+    stored : Path
+        Where all projects of the session keep what :meth:`write_baselines` wrote.
+    """
+
+    def __init__(self, pytester, stored):
         self.pytester = pytester
         self.path = pytester.path
+        self.stored = stored
         pytester.makeconftest(CONFTEST.replace("SAMPLES = 1000", "SAMPLES = 100"))
         pytester.makepyfile(test_gates=_TESTS)
         # Rounds of a made-up inference take no time, so their ratio is anything.
@@ -38,12 +54,34 @@ class ToyProject:
 
     def run(self, *arguments):
         """Run pytest on it in a process of its own."""
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+        return run_pytest(self.pytester, "-p", "no:cacheprovider", *arguments)
 
     def write_baselines(self):
-        """Store the baselines of all three cases."""
-        outcome = self.run("--baseline-update-new")
-        assert outcome.ret == 0, outcome.stdout.str()
+        """Store the baselines of all cases, as the first project of the same files did by a run."""
+        before = self._files()
+        content = json.dumps({name: text.hex() for name, text in before.items()}, sort_keys=True)
+        written = self.stored / hashlib.sha256(content.encode()).hexdigest()
+        self.stored.mkdir(exist_ok=True)
+        with holding(written.with_suffix(".lock")):
+            if not (written / "baselines").exists():
+                outcome = self.run("--baseline-update-new")
+                assert outcome.ret == 0, outcome.stdout.str()
+                new = {n: text for n, text in self._files().items() if before.get(n) != text}
+                # Last what says that the rest is there.
+                for name in sorted(new, key=lambda name: name.startswith("baselines")):
+                    (written / name).parent.mkdir(parents=True, exist_ok=True)
+                    (written / name).write_bytes(new[name])
+        shutil.copytree(written, self.path, dirs_exist_ok=True)
+
+    def _files(self):
+        """Return the content of every file of the project, by its path there."""
+        left_out = ("__pycache__", "runpytest-", "stdout", "stderr")
+        paths = {path.relative_to(self.path): path for path in self.path.rglob("*")}
+        return {
+            str(name): path.read_bytes()
+            for name, path in paths.items()
+            if path.is_file() and not any(part.startswith(left_out) for part in name.parts)
+        }
 
     def change(self, variant, **facts):
         """Let the next run measure something else."""
@@ -52,6 +90,15 @@ class ToyProject:
     def trouble(self, variant, kind):
         """Let the next run end in a crash, or without data."""
         self._edit("trouble.json", variant, kind)
+
+    def append(self, name, text):
+        """Add to the end of a file, such as the conftest."""
+        path = self.path / name
+        path.write_text(path.read_text() + text)
+
+    def saved_run(self, name="last"):
+        """Return a saved run as JSON types."""
+        return json.loads((self.path / ".tinyml_bench" / "runs" / f"{name}.json").read_text())
 
     def baseline(self, variant):
         """Return the path of a stored baseline."""
@@ -63,11 +110,82 @@ class ToyProject:
         path.write_text(json.dumps({**content, variant: value}))
 
 
+@pytest.fixture(scope="session")
+def stored_projects(tmp_path_factory, request):
+    """Return a folder that the workers of pytest-xdist share."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if hasattr(request.config, "workerinput") else folder) / "toy-projects"
+
+
 @pytest.fixture
-def toy_project(pytester, monkeypatch):
+def toy_project(pytester, monkeypatch, stored_projects):
     """Return a project with made-up measurements."""
     monkeypatch.setenv("COLUMNS", "120")
     # A run inside a worker of pytest-xdist would take itself for one.
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
-    return ToyProject(pytester)
+    return ToyProject(pytester, stored_projects)
+
+
+class RealProject:
+    """A folder with a network that is really converted and run, and a cache of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    files : dict of str
+        Texts of the files to begin with, by name.
+    options : tuple of str
+        What every run of pytest is given.
+    variables : dict of str
+        Environment variables of every run.
+    """
+
+    def __init__(self, folder, files, options, variables):
+        self.folder = folder
+        self.options = options
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+        cache = str(folder / "cache")
+        self.environment = environment | {"TINYML_BENCH_CACHE": cache, "COLUMNS": "140"} | variables
+        for name, text in files.items():
+            (folder / name).write_text(text)
+
+    def command(self, *arguments):
+        """Return the command line of a run."""
+        return [
+            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *self.options, *arguments,
+        ]  # fmt: skip
+
+    def run(self, *arguments):
+        """Run pytest; returns its exit status and all that it printed."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    def saved_run(self, name="last"):
+        """Return a saved run as JSON types."""
+        return json.loads((self.folder / ".tinyml_bench" / "runs" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def real_project():
+    """Return a function that writes a project with a real network into a folder."""
+
+    def write(folder, files, *options, **variables):
+        return RealProject(folder, files, options, variables)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def first_failure_line():
+    """Return a function that finds the line under the first failure's heading."""
+
+    def find(lines):
+        start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
+        return lines[start + 2]
+
+    return find

@@ -105,9 +105,8 @@ def test_a_reason_for_nothing_or_of_nothing_is_refused(toy_project, arguments, w
 def test_many_worse_cases_are_rewritten_only_if_asked_twice(toy_project):
     """Asked once, the run fails although every single test was told to accept."""
     toy_project.write_baselines()
-    conftest = toy_project.path / "conftest.py"
-    handful = "\nimport tinyml_bench.suite.baseline_update\ntinyml_bench.updating.HANDFUL = 2\n"
-    conftest.write_text(conftest.read_text() + handful)
+    handful = "\nimport tinyml_bench.suite.baseline_update\ntinyml_bench.suite.baseline_update.HANDFUL = 2\n"
+    toy_project.append("conftest.py", handful)
     for variant in ("tf", "float32", "int8"):
         toy_project.change(variant, size_bytes=2000)
     before = contents(toy_project)

@@ -7,11 +7,10 @@ import pytest
 def deviating(toy_project):
     """Return a project that knows that int8 is larger than its baseline."""
     toy_project.write_baselines()
-    settings = toy_project.path / "pyproject.toml"
-    settings.write_text(
-        settings.read_text()
-        + '\n[[tool.tinyml_bench.deviations]]\ncase = "*-int8"\nmetric = "size_bytes"\n'
-        'reason = "a converter bug"\nlink = "https://bug/1"\n'
+    toy_project.append(
+        "pyproject.toml",
+        '\n[[tool.tinyml_bench.deviations]]\ncase = "*-int8"\nmetric = "size_bytes"\n'
+        'reason = "a converter bug"\nlink = "https://bug/1"\n',
     )
     return toy_project
 

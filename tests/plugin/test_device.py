@@ -1,9 +1,6 @@
 """What a device would meet, on a real network, with faults as a user's mistake would plant them."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -62,29 +59,17 @@ def test_size(tinyml_case):
 
 
 class Device:
-    """A project with a network of two converted cases, its baselines stored."""
+    """A project with a network of two converted cases."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        (folder / "conftest.py").write_text(_CONFTEST)
-        (folder / "test_device.py").write_text(_TESTS)
+    def __init__(self, project):
+        self.folder = project.folder
+        self.run = project.run
         self.set()
 
     def set(self, width=8, odd=False, settings=""):
         """Choose the network and the settings of the next run."""
         (self.folder / "net.json").write_text(json.dumps({"width": width, "odd": odd}))
         (self.folder / "pyproject.toml").write_text(settings)
-
-    def run(self, *arguments):
-        """Run pytest; returns its exit status and all that it printed."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-        environment |= {"TINYML_BENCH_CACHE": str(self.folder / "cache"), "COLUMNS": "120"}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
-            cwd=self.folder, env=environment, text=True, check=False, timeout=300,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        return done.returncode, done.stdout
 
     def fact(self, name):
         """Return a stored fact of the int8 case."""
@@ -93,12 +78,13 @@ class Device:
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory):
+def device(tmp_path_factory, real_project):
     """Return the project with its baselines stored."""
-    made = Device(tmp_path_factory.mktemp("device"))
-    status, output = made.run("--baseline-update-new")
+    texts = {"conftest.py": _CONFTEST, "test_device.py": _TESTS}
+    device = Device(real_project(tmp_path_factory.mktemp("device"), texts, "-q", COLUMNS="120"))
+    status, output = device.run("--baseline-update-new")
     assert status == 0, output
-    return made
+    return device
 
 
 def test_the_unchanged_network_passes_and_is_in_the_table(device):

@@ -26,8 +26,9 @@ def project(toy_project, pytester):
 
 def saved(project, variant):
     """Return what the last run has saved of a variant."""
-    run = json.loads((project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
-    return next(one for one in run["measurements"] if one["case"] == f"toy-net-{variant}")
+    return next(
+        one for one in project.saved_run()["measurements"] if one["case"] == f"toy-net-{variant}"
+    )
 
 
 def test_it_is_stored_and_told(project):

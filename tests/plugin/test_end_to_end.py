@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 
@@ -69,58 +68,28 @@ _POLICY = "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
 
 
 @pytest.fixture(scope="module")
-def shade(tmp_path_factory):
+def shade(tmp_path_factory, real_project):
     """Return a project with a real network of four cases, its baselines stored."""
-    folder = tmp_path_factory.mktemp("shade")
-    (folder / "conftest.py").write_text(_CONFTEST)
-    (folder / "test_gates.py").write_text(_TESTS)
-    (folder / "pyproject.toml").write_text(_POLICY)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-    environment |= {"TINYML_BENCH_CACHE": str(folder / "cache"), "COLUMNS": "140"}
-    project = RealProject(folder, environment)
+    files = {"conftest.py": _CONFTEST, "test_gates.py": _TESTS, "pyproject.toml": _POLICY}
+    project = real_project(tmp_path_factory.mktemp("shade"), files)
     status, output = project.run("--baseline-update-new")
     assert status == 0, output
     return project
 
 
-class RealProject:
-    """A folder with conftest, tests and baselines, and ways to run it."""
-
-    def __init__(self, folder, environment):
-        self.folder = folder
-        self.environment = environment
-
-    def command(self, *arguments):
-        """Return the command line of a run."""
-        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-
-    def run(self, *arguments):
-        """Run pytest; returns its exit status and all that it printed."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
-
-    def run_planted(self, fault, *arguments):
-        """Run with the Python text `fault` as a plug-in."""
-        (self.folder / "planted.py").write_text(fault)
-        return self.run("-p", "planted", *arguments)
-
-    def files(self):
-        """Return every file of the project with its content, but for Python's own caches."""
-        return {
-            path: path.read_bytes()
-            for path in self.folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        }
+def run_planted(project, fault, *arguments):
+    """Run with the Python text `fault` as a plug-in."""
+    (project.folder / "planted.py").write_text(fault)
+    return project.run("-p", "planted", *arguments)
 
 
-def first_failure_line(output):
-    """Return the line under the first failure's heading."""
-    lines = output.splitlines()
-    start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
-    return lines[start + 2]
+def files(project):
+    """Return every file of the project with its content, but for Python's own caches."""
+    return {
+        path: path.read_bytes()
+        for path in project.folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 _FAULTS = {
@@ -156,11 +125,11 @@ def faulty_variant(body):
 
 
 @pytest.mark.parametrize("fault", list(_FAULTS))
-def test_a_fault_in_a_conversion_fails_the_build(shade, fault):
+def test_a_fault_in_a_conversion_fails_the_build(shade, fault, first_failure_line):
     """The first failure line names case, metric, baseline, value and limit; the rest passes."""
-    status, output = shade.run_planted(faulty_variant(_FAULTS[fault]))
+    status, output = run_planted(shade, faulty_variant(_FAULTS[fault]))
     assert status == 1
-    line = first_failure_line(output)
+    line = first_failure_line(output.splitlines())
     assert line.startswith("shade-net-int8 ")
     assert " -> " in line
     assert ", limit " in line
@@ -184,7 +153,7 @@ def test_a_case_that_dies_or_hangs_fails_alone(shade, trouble):
     body, words = _TROUBLE[trouble]
     # On a busy machine a sound conversion may take long too: only what hangs is waited for less.
     limit = ("--tinyml-time-limit", "60") if trouble == "hang" else ()
-    status, output = shade.run_planted(faulty_variant(body), *limit)
+    status, output = run_planted(shade, faulty_variant(body), *limit)
     assert status == 1
     assert words in output
     assert "9 passed" in output
@@ -194,10 +163,10 @@ def test_a_case_that_dies_or_hangs_fails_alone(shade, trouble):
 
 def test_a_second_run_is_warm_and_changes_nothing(shade):
     """Baselines and tree are as before, and the evaluations came from the cache."""
-    before = shade.files()
+    before = files(shade)
     status, output = shade.run("--baseline-update")
     assert status == 0
-    after = shade.files()
+    after = files(shade)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     kept = {".tinyml_bench", "cache"}
     assert not [path for path in changed if not kept & set(path.relative_to(shade.folder).parts)]
@@ -206,10 +175,10 @@ def test_a_second_run_is_warm_and_changes_nothing(shade):
 
 def test_without_the_cache_the_predictions_are_the_same(shade):
     """Converting and evaluating anew gives the stored facts to the bit."""
-    before = shade.files()
+    before = files(shade)
     status, _ = shade.run("--baseline-update", "--tinyml-no-cache", "--benchmark-disable")
     assert status == 0
-    changed = {path for path, content in shade.files().items() if before.get(path) != content}
+    changed = {path for path, content in files(shade).items() if before.get(path) != content}
     assert not [path for path in changed if "baselines" in path.parts]
 
 
@@ -227,7 +196,7 @@ def test_interrupting_leaves_no_half_written_file(shade):
         faulty_variant("import time; open('started', 'w').close(); time.sleep(600)")
     )
     (shade.folder / "started").unlink(missing_ok=True)
-    before = shade.files()
+    before = files(shade)
     running = subprocess.Popen(
         shade.command("-p", "planted"), cwd=shade.folder, env=shade.environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -240,7 +209,7 @@ def test_interrupting_leaves_no_half_written_file(shade):
     (shade.folder / "started").unlink()
     assert running.returncode == 2
     assert "KeyboardInterrupt" in output
-    after = shade.files()
+    after = files(shade)
     assert not [path for path in after if path.suffix == ".tmp"]
     assert {path: after[path] for path in before if "baselines" in path.parts} == {
         path: content for path, content in before.items() if "baselines" in path.parts

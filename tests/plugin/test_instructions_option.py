@@ -41,10 +41,8 @@ OPTION = "--tinyml-instructions"
 @pytest.fixture
 def project(toy_project):
     """Return a project that counts where it is asked to, its baselines stored without a count."""
-    conftest = toy_project.path / "conftest.py"
-    conftest.write_text(conftest.read_text() + _COUNTS)
-    tests = toy_project.path / "test_gates.py"
-    tests.write_text(tests.read_text() + _TEST)
+    toy_project.append("conftest.py", _COUNTS)
+    toy_project.append("test_gates.py", _TEST)
     toy_project.write_baselines()
     return toy_project
 
@@ -117,7 +115,7 @@ def test_the_count_is_among_the_facts_of_the_saved_run(project):
     """Beside the latency of another test."""
     store(project)
     project.run(OPTION, "--benchmark-save=counted")
-    saved = json.loads((project.path / ".tinyml_bench" / "runs" / "counted.json").read_text())
+    saved = project.saved_run("counted")
     facts = {entry["case"]: entry["facts"] for entry in saved["measurements"]}
     assert {"instructions", "latency_ratio"} <= facts["toy-net-int8"].keys()
 

@@ -40,8 +40,7 @@ tinyml_bench.suite.suite._make_workbench = WithModels
 @pytest.fixture
 def project(toy_project):
     """Return a project whose cases have model files, its baselines stored."""
-    conftest = toy_project.path / "conftest.py"
-    conftest.write_text(conftest.read_text() + _MODELS)
+    toy_project.append("conftest.py", _MODELS)
     toy_project.write_baselines()
     return toy_project
 

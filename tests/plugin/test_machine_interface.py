@@ -7,11 +7,6 @@ from xml.etree import ElementTree
 import pytest
 
 
-def read_run(project):
-    """Return the saved run as JSON types."""
-    return json.loads((project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
-
-
 def test_the_status_says_what_came_of_a_run(toy_project):
     """0: all judged, all good; 1: regressed; 2: misused, or nothing judged."""
     toy_project.write_baselines()
@@ -29,13 +24,13 @@ def test_every_saved_run_is_valid(toy_project):
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((importlib.resources.files("tinyml_bench") / "run.schema.json").read_text())
     toy_project.write_baselines()
-    jsonschema.validate(read_run(toy_project), schema)
+    jsonschema.validate(toy_project.saved_run(), schema)
     toy_project.run()
-    jsonschema.validate(read_run(toy_project), schema)
+    jsonschema.validate(toy_project.saved_run(), schema)
     toy_project.change("int8", wrong=60)
     toy_project.trouble("float32", "crash")
     toy_project.run()
-    saved = read_run(toy_project)
+    saved = toy_project.saved_run()
     jsonschema.validate(saved, schema)
     assert {"regressed", "crashed"} <= {one["verdict"] for one in saved["findings"]}
 

@@ -8,10 +8,9 @@ from tinyml_bench.workloads.workload import WORKLOADS
 
 
 def settings(project, text):
-    """Add to the settings of a project."""
-    path = project.path / "pyproject.toml"
-    path.write_text(f"{path.read_text()}\n{text}")
-    return path
+    """Add to the settings of a project, and return their file."""
+    project.append("pyproject.toml", f"\n{text}")
+    return project.path / "pyproject.toml"
 
 
 def line_of(path, start):
@@ -23,12 +22,11 @@ def line_of(path, start):
 
 def register(project, policy):
     """Give the registration of the toy a policy."""
-    conftest = project.path / "conftest.py"
-    conftest.write_text(
-        conftest.read_text()
-        + "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
+    project.append(
+        "conftest.py",
+        "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
         f"entry = dataclasses.replace(WORKLOADS['toy-net'], policy={policy!r})\n"
-        "WORKLOADS.add('toy-net', entry, replace=True)\n"
+        "WORKLOADS.add('toy-net', entry, replace=True)\n",
     )
 
 

@@ -3,15 +3,14 @@
 
 def add_full_workload(project):
     """Register a second workload of three cases, for the full profile only."""
-    conftest = project.path / "conftest.py"
-    conftest.write_text(
-        conftest.read_text()
-        + """
+    project.append(
+        "conftest.py",
+        """
 
 @workload("toy-large", variants=("tf", "float32", "int8"), profile="full", replace=True)
 def toy_large():
     raise AssertionError("the made-up workbench builds no network")
-"""
+""",
     )
 
 

@@ -2,8 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,62 +63,44 @@ def test_no_tensorflow():
 """
 
 
-class Project:
-    """A folder with two ready-made files, samples, and a way to run the suite on it."""
-
-    def __init__(self, folder, *, tensorflow):
-        self.folder = folder
-        (folder / "conftest.py").write_text(_CONFTEST)
-        (folder / "test_gates.py").write_text(_TESTS)
-        (folder / "pyproject.toml").write_text(
-            "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
-        )
-        (folder / "net.tflite").write_bytes(build(classifier()))
-        self.write_mine(WEIGHTS)
-        inputs = np.random.default_rng(1).uniform(-1, 1, (200, 2, 2, 1)).astype(np.float32)
-        labels = (inputs.reshape(-1, 4) @ WEIGHTS.T).argmax(axis=1)
-        np.savez(folder / "test.npz", x=inputs, y=labels)
-        path = [str(ROOT)]
-        if not tensorflow:
-            (folder / "blocking").mkdir()
-            (folder / "blocking" / "sitecustomize.py").write_text(_BLOCKER)
-            path.insert(0, str(folder / "blocking"))
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-        self.environment = environment | {
-            "TINYML_BENCH_CACHE": str(folder / "cache"),
-            "PYTHONPATH": os.pathsep.join(path),
-            "COLUMNS": "140",
-        }
-
-    def write_mine(self, weights):
-        """Write the second file, of the same network with these weights."""
-        content = classifier()
-        buffers = [*content.buffers]
-        buffers[2] = weights.astype(np.float32).tobytes()
-        (self.folder / "mine.tflite").write_bytes(build(classifier(buffers=buffers)))
-
-    def run(self, *arguments):
-        """Run pytest; returns its exit status and all that it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tinyml-device", "off",
-             *arguments],
-            cwd=self.folder, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+_SETTINGS = "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
 
 
-def test_ready_made_files_are_judged_without_tensorflow(tmp_path):
+@pytest.fixture
+def project(tmp_path, real_project):
+    """Return a project with two ready-made files and samples."""
+    files = {"conftest.py": _CONFTEST, "test_gates.py": _TESTS, "pyproject.toml": _SETTINGS}
+    project = real_project(tmp_path, files, "--tinyml-device", "off", PYTHONPATH=str(ROOT))
+    (tmp_path / "net.tflite").write_bytes(build(classifier()))
+    write_mine(tmp_path, WEIGHTS)
+    inputs = np.random.default_rng(1).uniform(-1, 1, (200, 2, 2, 1)).astype(np.float32)
+    labels = (inputs.reshape(-1, 4) @ WEIGHTS.T).argmax(axis=1)
+    np.savez(tmp_path / "test.npz", x=inputs, y=labels)
+    return project
+
+
+def write_mine(folder, weights):
+    """Write the second file, of the same network with these weights."""
+    content = classifier()
+    buffers = [*content.buffers]
+    buffers[2] = weights.astype(np.float32).tobytes()
+    (folder / "mine.tflite").write_bytes(build(classifier(buffers=buffers)))
+
+
+def test_ready_made_files_are_judged_without_tensorflow(tmp_path, project):
     """Measured, timed, judged green; with other weights red, and the first line says what."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         pytest.skip("ai-edge-litert is missing")
-    project = Project(tmp_path, tensorflow=False)
+    blocking = tmp_path / "blocking"
+    blocking.mkdir()
+    (blocking / "sitecustomize.py").write_text(_BLOCKER)
+    project.environment["PYTHONPATH"] = f"{blocking}{os.pathsep}{ROOT}"
     status, output = project.run("--baseline-update-new")
     assert status == 0, output
     status, output = project.run()
     assert status == 0, output
     assert "9 passed" in output
-    project.write_mine(WEIGHTS[::-1])
+    write_mine(tmp_path, WEIGHTS[::-1])
     status, output = project.run("--benchmark-disable")
     assert status == 1
     assert "dots-net-mine accuracy: 1.0000 -> " in output
@@ -144,9 +124,8 @@ tinyml_bench.register("built-net", model=network, test="test.npz", variants=("tf
 """
 
 
-def test_code_that_raises_fails_the_cases_of_its_workload_alone(tmp_path):
+def test_code_that_raises_fails_the_cases_of_its_workload_alone(tmp_path, project):
     """What it raised and where is told; the run goes on and judges the others."""
-    project = Project(tmp_path, tensorflow=True)
     (tmp_path / "conftest.py").write_text(_CONFTEST + _RAISING)
     (tmp_path / "test_gates.py").write_text(_ACCURACY)
     status, output = project.run("--baseline-update-new")
@@ -164,9 +143,8 @@ def test_code_that_raises_fails_the_cases_of_its_workload_alone(tmp_path):
     assert "direct cause" not in output
 
 
-def test_a_file_that_is_none_fails_alone(tmp_path):
+def test_a_file_that_is_none_fails_alone(tmp_path, project):
     """Its row names the argument; the other file is judged."""
-    project = Project(tmp_path, tensorflow=True)
     (tmp_path / "mine.tflite").write_bytes(b"no model, only some text")
     (tmp_path / "test_gates.py").write_text(
         "def test_accuracy(tinyml_case):\n    tinyml_case.must_hold('accuracy')\n"
@@ -198,9 +176,8 @@ def with_custom(name):
     )
 
 
-def test_files_that_cannot_be_judged_are_refused_by_name_and_alone(tmp_path):
+def test_files_that_cannot_be_judged_are_refused_by_name_and_alone(tmp_path, project):
     """What needs more than a device has, is two things at once, or is of another network."""
-    project = Project(tmp_path, tensorflow=True)
     made = {
         "flex": with_custom("FlexErf"),
         "custom": with_custom("Whirl"),

@@ -1,9 +1,6 @@
 """The options that choose what runs the models: interpreter, kernels and threads."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -38,14 +35,8 @@ class Options:
 def project(toy_project):
     """Return a toy with baselines of the usual runtime, and litert at hand."""
     toy_project.write_baselines()
-    install(toy_project, HERE)
+    toy_project.append("conftest.py", HERE)
     return toy_project
-
-
-def install(project, words):
-    """Append `words` to the project's conftest."""
-    path = project.path / "conftest.py"
-    path.write_text(path.read_text() + words)
 
 
 def stored(project, variant):
@@ -147,7 +138,7 @@ def test_a_missing_figure_of_answers_is_not_added_from_another_runtime(project):
 
 def test_litert_that_is_not_installed_ends_the_session_with_the_command(project):
     """One line before anything is measured, and status 2."""
-    install(project, NOT_HERE)
+    project.append("conftest.py", NOT_HERE)
     outcome = project.run(*LITERT)
     assert outcome.ret == 2
     told = "runtime 'litert' needs a package that is not installed"
@@ -212,28 +203,20 @@ def test_latency(tinyml_case, benchmark):
     not all(map(find_spec, ("tensorflow", "tf_keras", "ai_edge_litert"))),
     reason="needs TensorFlow and ai-edge-litert",
 )
-def test_both_interpreters_run_and_time_the_same_files(tmp_path):
+def test_both_interpreters_run_and_time_the_same_files(tmp_path, real_project):
     """What TensorFlow converted and stored, LiteRT answers alike; nobody tells of deprecation."""
-    (tmp_path / "conftest.py").write_text(_CONFTEST)
-    (tmp_path / "test_gates.py").write_text(_TESTS)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-    environment |= {"TINYML_BENCH_CACHE": str(tmp_path / "cache"), "COLUMNS": "140"}
-
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error",
-             "--tinyml-device", "off", *arguments],
-            cwd=tmp_path, env=environment, text=True, check=False, timeout=300,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    made = run("--baseline-update-new")
-    assert made.returncode == 0, made.stdout
-    judged = run(*LITERT, "--tinyml-kernels", "builtin", "--benchmark-save=litert")
-    assert judged.returncode == 0, judged.stdout
-    assert "answers of 2 cases were compared across runtimes" in judged.stdout
-    assert "deprecat" not in judged.stdout.lower()
-    saved = json.loads((tmp_path / ".tinyml_bench" / "runs" / "litert.json").read_text())
+    project = real_project(
+        tmp_path,
+        {"conftest.py": _CONFTEST, "test_gates.py": _TESTS},
+        *("-W", "error", "--tinyml-device", "off"),
+    )
+    status, output = project.run("--baseline-update-new")
+    assert status == 0, output
+    status, output = project.run(*LITERT, "--tinyml-kernels", "builtin", "--benchmark-save=litert")
+    assert status == 0, output
+    assert "answers of 2 cases were compared across runtimes" in output
+    assert "deprecat" not in output.lower()
+    saved = project.saved_run("litert")
     runtimes = {
         one["case"].rpartition("-")[2]: one["provenance"]["runtime"]
         for one in saved["measurements"]

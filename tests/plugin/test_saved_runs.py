@@ -1,21 +1,15 @@
 """What an earlier run has saved is not lost to a run that measured nothing, or was cut short."""
 
-import json
-
 import pytest
 
 
 @pytest.fixture
 def saved(toy_project):
-    """Return the saved runs of a project by name."""
+    """Return a function that gives the measurements of a saved run by its name."""
     toy_project.write_baselines()
     assert toy_project.run("--benchmark-save=good").ret == 0
 
-    def read(name):
-        file = toy_project.path / ".tinyml_bench" / "runs" / f"{name}.json"
-        return json.loads(file.read_text())["measurements"]
-
-    return read
+    return lambda name: toy_project.saved_run(name)["measurements"]
 
 
 def test_a_run_that_selects_nothing_replaces_none(toy_project, saved):
@@ -45,7 +39,5 @@ def test_the_profile_is_in_the_saved_run(toy_project):
     toy_project.write_baselines()
     toy_project.run("--benchmark-save=all", "--tinyml-profile=full")
     toy_project.run("--benchmark-save=some")
-    folder = toy_project.path / ".tinyml_bench" / "runs"
-    profiles = [json.loads((folder / f"{name}.json").read_text())["profile"]
-                for name in ("all", "some")]  # fmt: skip
+    profiles = [toy_project.saved_run(name)["profile"] for name in ("all", "some")]
     assert profiles == ["full", "quick"]

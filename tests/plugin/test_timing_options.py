@@ -68,7 +68,7 @@ def test_the_full_profile_takes_a_latency_of_the_same_bytes_from_the_cache(toy_p
     toy_project.write_baselines()
     for profile, cached in (("full", False), ("full", True), ("quick", False)):
         toy_project.run("--tinyml-profile", profile).assert_outcomes(passed=9)
-        run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
+        run = toy_project.saved_run()
         assert {one.get("latency_cached", False) for one in run["measurements"]} == {cached}
         assert all("latency_ratio" in one["facts"] for one in run["measurements"])
 
@@ -81,7 +81,7 @@ def test_a_run_that_times_nothing_is_saved_without_a_warning(toy_project):
         outcome = toy_project.run(*arguments)
         assert outcome.ret == 0
         outcome.assert_outcomes(passed=9)
-    run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "whole.json").read_text())
+    run = toy_project.saved_run("whole")
     assert all(one["latency_cached"] for one in run["measurements"])
 
 
@@ -111,7 +111,7 @@ def test_a_latency_that_regressed_is_not_kept(toy_project):
     path.write_text(json.dumps(stored))
     policy.write_text(lax)
     toy_project.run("--tinyml-profile", "full").assert_outcomes(passed=9)
-    run = json.loads((toy_project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
+    run = toy_project.saved_run()
     cached = {one["case"]: one.get("latency_cached", False) for one in run["measurements"]}
     assert cached == {"toy-net-tf": True, "toy-net-float32": True, "toy-net-int8": False}
 

@@ -1,7 +1,5 @@
 """The option ``--tinyml``: the suite's own tests, in any repository."""
 
-import json
-
 import pytest
 
 _MINE = "def test_mine(): pass"
@@ -92,12 +90,11 @@ def test_instructions_are_counted_only_where_asked_for(project):
 
 def test_a_workload_of_another_task_has_tests_of_its_own_metrics(project):
     """It has no classes to be right or wrong of; the others are judged as before."""
-    conftest = project.path / "conftest.py"
-    conftest.write_text(
-        conftest.read_text()
-        + "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
-        + "entry = dataclasses.replace(WORKLOADS['toy-net'], dataset='toys', metrics=('mse',))\n"
-        + "WORKLOADS.add('toys-net', entry, replace=True)\n"
+    project.append(
+        "conftest.py",
+        "\nimport dataclasses\nfrom tinyml_bench.workloads.workload import WORKLOADS\n"
+        "entry = dataclasses.replace(WORKLOADS['toy-net'], dataset='toys', metrics=('mse',))\n"
+        "WORKLOADS.add('toys-net', entry, replace=True)\n",
     )
     found = collected(project, "--tinyml")
     of_toys = {one.partition("::")[2].partition("[")[0] for one in found if "toys-net" in one}
@@ -112,7 +109,7 @@ def test_it_works_under_xdist(project):
     assert project.run("--tinyml", "--baseline-update-new").ret == 0
     outcome = project.run("--tinyml", "-n", "2")
     assert outcome.ret == 0
-    saved = json.loads((project.path / ".tinyml_bench" / "runs" / "last.json").read_text())
+    saved = project.saved_run()
     assert len(saved["measurements"]) == CASES
     project.change("int8", size_bytes=2000)
     assert project.run("--tinyml", "-n", "2").ret == 1

@@ -38,8 +38,7 @@ tinyml_bench.suite.suite._make_workbench = Asking
 @pytest.fixture
 def project(toy_project):
     """Return a project with a second workload, whose compressed network was trained."""
-    conftest = toy_project.path / "conftest.py"
-    conftest.write_text(conftest.read_text() + CONFTEST)
+    toy_project.append("conftest.py", CONFTEST)
     checkpoint(toy_project).write_bytes(b"made up")
     toy_project.write_baselines()
     return toy_project

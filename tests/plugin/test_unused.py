@@ -36,11 +36,11 @@ def test_a_filtered_run_leaves_it_alone(stray, arguments):
 
 def test_tests_taken_out_by_the_project_filter_too(stray):
     """A conftest that deselects is no full run either."""
-    conftest = stray.path / "conftest.py"
-    conftest.write_text(
-        conftest.read_text() + "\ndef pytest_collection_modifyitems(config, items):\n"
+    stray.append(
+        "conftest.py",
+        "\ndef pytest_collection_modifyitems(config, items):\n"
         "    config.hook.pytest_deselected(items=items[:1])\n"
-        "    del items[:1]\n"
+        "    del items[:1]\n",
     )
     assert stray.run().ret == 0
 

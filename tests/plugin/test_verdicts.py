@@ -3,13 +3,6 @@
 import pytest
 
 
-def first_failure_line(outcome):
-    """Return the line under the first failure's heading."""
-    lines = outcome.outlines
-    start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
-    return lines[start + 2]
-
-
 def test_an_unchanged_run_passes(toy_project):
     """Nothing changed, nothing fails."""
     toy_project.write_baselines()
@@ -18,13 +11,13 @@ def test_an_unchanged_run_passes(toy_project):
     outcome.assert_outcomes(passed=9)
 
 
-def test_lost_accuracy_fails_and_the_first_line_says_it_all(toy_project):
+def test_lost_accuracy_fails_and_the_first_line_says_it_all(toy_project, first_failure_line):
     """Case, metric, baseline, value and limit stand in the first line of the failure."""
     toy_project.write_baselines()
     toy_project.change("int8", wrong=25)
     outcome = toy_project.run()
     assert outcome.ret == 1
-    assert first_failure_line(outcome) == (
+    assert first_failure_line(outcome.outlines) == (
         "toy-net-int8 accuracy: 0.9000 -> 0.7500, limit 0.8950; look at layer conv"
     )
     outcome.stdout.fnmatch_lines(
@@ -52,14 +45,16 @@ def test_a_drop_without_proof_passes_and_is_listed(toy_project):
     )
 
 
-def test_other_outputs_of_the_same_model_fail(toy_project):
+def test_other_outputs_of_the_same_model_fail(toy_project, first_failure_line):
     """Although every figure matches."""
     toy_project.write_baselines()
     toy_project.change("int8", scores="other")
     outcome = toy_project.run()
     assert outcome.ret == 1
     outcome.assert_outcomes(passed=8, failed=1)
-    assert first_failure_line(outcome).startswith("toy-net-int8: nondeterministic, the same model")
+    assert first_failure_line(outcome.outlines).startswith(
+        "toy-net-int8: nondeterministic, the same model"
+    )
 
 
 _CLASSES = """
@@ -82,7 +77,7 @@ def test_a_collapse_fails_without_a_baseline(toy_project):
     )
 
 
-def test_a_class_that_vanishes_fails_with_its_name(toy_project):
+def test_a_class_that_vanishes_fails_with_its_name(toy_project, first_failure_line):
     """The sentence says which one, from which recall to none."""
     toy_project.write_baselines()
     toy_project.pytester.makepyfile(test_gates=_CLASSES)
@@ -90,19 +85,21 @@ def test_a_class_that_vanishes_fails_with_its_name(toy_project):
     outcome = toy_project.run()
     assert outcome.ret == 1
     outcome.assert_outcomes(passed=2, failed=1)
-    assert first_failure_line(outcome) == (
+    assert first_failure_line(outcome.outlines) == (
         "toy-net-int8 class_recall (class 'no', of which nothing is recognised): "
         "0.9000 -> 0.0000, limit 0.8500; look at layer conv"
     )
 
 
-def test_a_larger_file_fails(toy_project):
+def test_a_larger_file_fails(toy_project, first_failure_line):
     """One percent is tolerated, more is not."""
     toy_project.write_baselines()
     toy_project.change("int8", size_bytes=1011)
     outcome = toy_project.run()
     assert outcome.ret == 1
-    assert first_failure_line(outcome) == "toy-net-int8 size_bytes: 1000 -> 1011, limit 1010"
+    assert (
+        first_failure_line(outcome.outlines) == "toy-net-int8 size_bytes: 1000 -> 1011, limit 1010"
+    )
 
 
 def test_a_missing_baseline_fails_and_names_the_command(toy_project):
