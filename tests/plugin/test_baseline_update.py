@@ -105,8 +105,8 @@ def test_a_reason_for_nothing_or_of_nothing_is_refused(toy_project, arguments, w
 def test_many_worse_cases_are_rewritten_only_if_asked_twice(toy_project):
     """Asked once, the run fails although every single test was told to accept."""
     toy_project.write_baselines()
-    handful = "\nimport tinyml_bench.suite.baseline_update\ntinyml_bench.suite.baseline_update.HANDFUL = 2\n"
-    toy_project.append("conftest.py", handful)
+    module = "tinyml_bench.suite.baseline_update"
+    toy_project.append("conftest.py", f"\nimport {module}\n{module}.HANDFUL = 2\n")
     for variant in ("tf", "float32", "int8"):
         toy_project.change(variant, size_bytes=2000)
     before = contents(toy_project)

@@ -193,7 +193,7 @@ def test_explain_tells_what_holds_and_where_it_is_from(toy_project, monkeypatch,
     from tinyml_bench.workloads.datasets import DATASETS
 
     monkeypatch.setattr("tinyml_bench.suite.suite._make_workbench", None)
-    monkeypatch.setattr("tinyml_bench.measuring.latency.invocation", None)
+    monkeypatch.setattr("tinyml_bench.suite.timing.invocation", None)
     monkeypatch.setattr("tinyml_bench.measuring.latency.prepare", None)
     datasets = DATASETS.snapshot()
     capsys.readouterr()  # what the run above printed
