@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import signal
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +21,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ConvertedModel = Callable[[str], bytes]
+
+# Whether a test that may do so has imported TensorFlow: it stays for all that follow.
+_LOADED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has a model converted: it imports TensorFlow by that alone."""
+    for item in items:
+        if "converted_model" in getattr(item, "fixturenames", ()):
+            item.add_marker("tensorflow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that imports TensorFlow without being marked so: others would wait for it."""
+    torn_down = yield
+    before = item.config.stash.get(_LOADED, False)
+    loaded = item.config.stash[_LOADED] = sys.modules.get("tensorflow") is not None
+    if loaded and not before and item.get_closest_marker("tensorflow") is None:
+        pytest.fail("it has imported TensorFlow: mark it with pytest.mark.tensorflow")
+    return torn_down
 
 
 @pytest.fixture(scope="session")

@@ -450,6 +450,7 @@ def test_every_note_is_in_the_changes():
         assert " ".join(first).removeprefix("- ") in text
 
 
+@pytest.mark.slow
 def test_the_ready_made_files_are_judged_as_the_page_says(pytester, monkeypatch):
     """Two files and an .npz: the page's program and its two commands, and baselines are there."""
     example = ROOT / "examples" / "keyword_spotting"

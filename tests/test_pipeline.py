@@ -37,10 +37,14 @@ from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import FineTuning, Training, Workload
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
-    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
+        reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+    ),
+]
 
 # Each after what it is made of.
 COMPRESSIONS = ("pruned80", "clustered16", "qat", "pqat", "cqat", "pcqat")

@@ -30,10 +30,13 @@ from tinyml_bench.tflite.file import read_model
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
-    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
+        reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+    ),
+]
 
 PICTURES = np.random.default_rng(6).random((16, 6, 6, 8)).astype(np.float32)
 GATES = ("structure", "weight_sparsity", "weight_clusters")

@@ -78,6 +78,8 @@ def outcomes(stage):
     return {outcome.fault.name: outcome for outcome in found}
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAST, ids=lambda fault: f"{fault.family}: {fault.name}")
 def test_every_fast_fault_is_caught(fault, outcomes):
     """By the right gate, with the right verdict and words; nothing planted is met with silence."""
@@ -105,6 +107,8 @@ def test_every_family_is_asked_for_above(family):
     assert family in ASKED_FOR
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gate", "name"),
     [

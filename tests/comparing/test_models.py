@@ -228,6 +228,7 @@ def test_a_model_that_kills_its_process_is_named():
         models._settled(future, "new.tflite")
 
 
+@pytest.mark.slow
 def test_a_model_is_compared_with_itself(converted_model):
     """By the real interpreter; whatever the machine does, an answer comes with its interval."""
     runner = Runner.from_bytes(converted_model("int8"))

@@ -126,6 +126,8 @@ def _images() -> Iterator[list[np.ndarray]]:
         yield [np.random.default_rng(seed).random((1, 8, 8, 1), np.float32)]
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", list(CLAIM_OF))
 def test_no_variant_of_the_committed_network_lies(
     variant: str, converted: Callable[..., Structure]
@@ -134,6 +136,7 @@ def test_no_variant_of_the_committed_network_lies(
     assert lies(CLAIM_OF[variant], converted(variant)) == []
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("variant", "claim", "sentence"),
     [
@@ -167,6 +170,8 @@ def test_a_mislabelled_file_is_found_out(
     assert sentence in found[0]
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_an_int8_file_with_float_ends_is_found_out(converted: Callable[..., Structure]) -> None:
     """The sentence names the operator that converts."""
     first, second = lies("int8", converted("int8", io_type="float32"))
@@ -174,6 +179,8 @@ def test_an_int8_file_with_float_ends_is_found_out(converted: Callable[..., Stru
     assert second.startswith("output 0 is float32, expected int8 (operator 11 DEQUANTIZE (")
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_an_operator_left_in_float_is_found_out(converted: Callable[..., Structure]) -> None:
     """A converter that may leave one in float does, and its layer is named first."""
     first, *rest = lies("int8", _small(wave=True))
@@ -186,6 +193,7 @@ def test_an_operator_left_in_float_is_found_out(converted: Callable[..., Structu
     assert lies("int8", _small()) == []
 
 
+@pytest.mark.tensorflow
 def test_a_converter_that_leaves_one_in_float_is_seen(converted: Callable[..., Structure]) -> None:
     """Against the stored structure, worse for each of the three operators that are new."""
     found = changes(_small(), _small(wave=True))
@@ -193,6 +201,7 @@ def test_a_converter_that_leaves_one_in_float_is_seen(converted: Callable[..., S
     assert found[0].text.startswith("1 SIN, there were 0; new: operator 2 SIN (")
 
 
+@pytest.mark.tensorflow
 def test_a_converter_that_gives_up_channels_is_seen(converted: Callable[..., Structure]) -> None:
     """Per-tensor weights where per-channel ones were stored; the layer is named."""
     found = changes(_small(), _small(per_channel=False))[0]

@@ -148,6 +148,7 @@ def test_two_files_are_counted_each(monkeypatch, tmp_path):
     assert asked == ["litert builtin 1 thread"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("valgrind") or find_spec("ai_edge_litert") is None,
     reason="needs valgrind and ai-edge-litert",

@@ -12,6 +12,8 @@ from tinyml_bench.workloads.datasets import Dataset, Split
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import Workload
 
+pytestmark = pytest.mark.tensorflow
+
 ROOT = Path(__file__).parents[2]
 
 

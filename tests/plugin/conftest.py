@@ -39,14 +39,14 @@ class ToyProject:
     ----------
     pytester : pytest.Pytester
         Has the folder.
-    stored : Path
-        Where all projects of the session keep what :meth:`write_baselines` wrote.
+    prepared : Path
+        Where all projects of the session keep what :meth:`prepare` left.
     """
 
-    def __init__(self, pytester, stored):
+    def __init__(self, pytester, prepared):
         self.pytester = pytester
         self.path = pytester.path
-        self.stored = stored
+        self.prepared = prepared
         pytester.makeconftest(CONFTEST.replace("SAMPLES = 1000", "SAMPLES = 100"))
         pytester.makepyfile(test_gates=_TESTS)
         # Rounds of a made-up inference take no time, so their ratio is anything.
@@ -57,21 +57,26 @@ class ToyProject:
         return run_pytest(self.pytester, "-p", "no:cacheprovider", *arguments)
 
     def write_baselines(self):
-        """Store the baselines of all cases, as the first project of the same files did by a run."""
+        """Store the baselines of all cases."""
+        self.prepare("--baseline-update-new")
+
+    def prepare(self, *arguments, status=0):
+        """Bring the project to where a run leaves it; only the first of the same files runs."""
         before = self._files()
-        content = json.dumps({name: text.hex() for name, text in before.items()}, sort_keys=True)
-        written = self.stored / hashlib.sha256(content.encode()).hexdigest()
-        self.stored.mkdir(exist_ok=True)
-        with holding(written.with_suffix(".lock")):
-            if not (written / "baselines").exists():
-                outcome = self.run("--baseline-update-new")
-                assert outcome.ret == 0, outcome.stdout.str()
-                new = {n: text for n, text in self._files().items() if before.get(n) != text}
-                # Last what says that the rest is there.
-                for name in sorted(new, key=lambda name: name.startswith("baselines")):
-                    (written / name).parent.mkdir(parents=True, exist_ok=True)
-                    (written / name).write_bytes(new[name])
-        shutil.copytree(written, self.path, dirs_exist_ok=True)
+        content = json.dumps([arguments, sorted((n, text.hex()) for n, text in before.items())])
+        left = self.prepared / hashlib.sha256(content.encode()).hexdigest()
+        self.prepared.mkdir(exist_ok=True)
+        with holding(left.with_suffix(".lock")):
+            if not left.exists():
+                outcome = self.run(*arguments)
+                assert outcome.ret == status, outcome.stdout.str()
+                changed = {n: text for n, text in self._files().items() if before.get(n) != text}
+                for name, text in changed.items():
+                    path = left.with_suffix(".tmp") / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(text)
+                left.with_suffix(".tmp").rename(left)
+        shutil.copytree(left, self.path, dirs_exist_ok=True)
 
     def _files(self):
         """Return the content of every file of the project, by its path there."""
@@ -111,20 +116,20 @@ class ToyProject:
 
 
 @pytest.fixture(scope="session")
-def stored_projects(tmp_path_factory, request):
+def prepared_projects(tmp_path_factory, request):
     """Return a folder that the workers of pytest-xdist share."""
     folder = tmp_path_factory.getbasetemp()
     return (folder.parent if hasattr(request.config, "workerinput") else folder) / "toy-projects"
 
 
 @pytest.fixture
-def toy_project(pytester, monkeypatch, stored_projects):
+def toy_project(pytester, monkeypatch, prepared_projects):
     """Return a project with made-up measurements."""
     monkeypatch.setenv("COLUMNS", "120")
     # A run inside a worker of pytest-xdist would take itself for one.
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
-    return ToyProject(pytester, stored_projects)
+    return ToyProject(pytester, prepared_projects)
 
 
 class RealProject:

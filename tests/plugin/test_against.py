@@ -16,7 +16,7 @@ from tinyml_bench.suite.new_failures import newly_flipped
 def save_with(project, name, wrong):
     """Save a run in which int8 misses so many images, whatever that means for the gates."""
     project.change("int8", wrong=wrong)
-    project.run(f"--benchmark-save={name}")
+    project.prepare(f"--benchmark-save={name}", status=1)
 
 
 def test_a_failure_says_which_images_are_new(toy_project):
@@ -52,6 +52,7 @@ def test_the_last_run_is_read_before_this_one_takes_its_place(toy_project):
     outcome.stdout.fnmatch_lines(["    new against '*last.json': 5 of 20: 25*"])
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_compare_too(toy_project):
     """Each reads the run for itself."""
     toy_project.write_baselines()
@@ -77,6 +78,7 @@ def test_an_unknown_run_ends_the_session(toy_project):
     outcome.stdout.fnmatch_lines(["*no saved run 'nightli'*Known: last*"])
 
 
+@pytest.mark.slow
 def test_a_run_of_fewer_images_is_no_measure(toy_project):
     """What it did not evaluate can be neither new nor old; the failure is as it was."""
     toy_project.write_baselines()

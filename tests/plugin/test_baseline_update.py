@@ -38,6 +38,7 @@ def history(project, variant):
     return json.loads(project.baseline(variant).read_text())["history"][1:]
 
 
+@pytest.mark.slow
 def test_update_rewrites_what_changed_and_lists_old_and_new(toy_project):
     """Only the changed case's file is written, and its history keeps the reason."""
     toy_project.write_baselines()
@@ -102,6 +103,7 @@ def test_a_reason_for_nothing_or_of_nothing_is_refused(toy_project, arguments, w
     outcome.stdout.fnmatch_lines([words])
 
 
+@pytest.mark.slow
 def test_many_worse_cases_are_rewritten_only_if_asked_twice(toy_project):
     """Asked once, the run fails although every single test was told to accept."""
     toy_project.write_baselines()

@@ -15,6 +15,7 @@ def deviating(toy_project):
     return toy_project
 
 
+@pytest.mark.slow
 def test_a_known_deviation_passes_and_is_shown(deviating):
     """With figures, reason and link; another case is not let pass with it."""
     deviating.change("int8", size_bytes=2000)
@@ -27,6 +28,7 @@ def test_a_known_deviation_passes_and_is_shown(deviating):
     assert deviating.run().ret == 1
 
 
+@pytest.mark.slow
 def test_a_deviation_that_no_longer_occurs_fails(deviating):
     """The message says to remove it; a run that judged something else leaves it alone."""
     outcome = deviating.run()

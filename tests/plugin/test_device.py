@@ -5,10 +5,14 @@ from importlib.util import find_spec
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("tensorflow", "tf_keras", "tflite_micro", "ethosu"))),
-    reason="needs TensorFlow and the extras `micro` and `npu`",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(find_spec, ("tensorflow", "tf_keras", "tflite_micro", "ethosu"))),
+        reason="needs TensorFlow and the extras `micro` and `npu`",
+    ),
+]
 
 # `net.json` tells the width of the first layer, and whether an operator is there that
 # TensorFlow Lite Micro lacks.

@@ -52,6 +52,7 @@ def test_it_is_stored_and_told(project):
     ])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_forces_all_images_and_is_compared_on_those_that_both_hold(project):
     """With the baseline of an early stop, and an early stop with the baseline of all."""
     project.write_baselines()
@@ -63,6 +64,7 @@ def test_all_forces_all_images_and_is_compared_on_those_that_both_hold(project):
     project.run().assert_outcomes(passed=9)
 
 
+@pytest.mark.slow
 def test_an_early_stop_does_not_replace_a_baseline_of_all(project):
     """It knows less; what to do is said."""
     project.run("--tinyml-samples", "all", "--baseline-update-new")

@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
 _CONFTEST = """
 import numpy as np
 from tinyml_bench import Split, dataset, workload

@@ -16,7 +16,9 @@ def test_a_project_without_cases_is_left_alone(pytester):
     assert not (pytester.path / ".tinyml_bench").exists()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 def test_tests_of_something_else_in_a_project_with_settings_are_left_alone(pytester, workers):
     """Its unit tests judge no case, and need not."""
     if workers:

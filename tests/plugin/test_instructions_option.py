@@ -59,8 +59,7 @@ def stored(project, variant="int8"):
 
 def store(project):
     """Add a count to the baselines."""
-    outcome = project.run(OPTION, "--baseline-update-new")
-    assert outcome.ret == 0, outcome.stdout.str()
+    project.prepare(OPTION, "--baseline-update-new")
 
 
 def test_without_the_option_nothing_is_counted(project):
@@ -150,6 +149,7 @@ def test_a_crashed_case_is_not_counted(project):
     outcome.stdout.no_fnmatch_line("*int8 instructions*")
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_count_too(project):
     """What they found comes back."""
     store(project)

@@ -51,7 +51,9 @@ def kept(project):
     return {str(path.relative_to(place)): path for path in sorted(place.glob("*.models/*"))}
 
 
-@pytest.mark.parametrize("distributed", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "distributed", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 def test_a_saved_run_keeps_the_models_of_its_converted_cases(project, distributed):
     """As links to the cache, so that nothing is written twice; ``tf`` has none."""
     assert project.run("--tinyml-keep-models", "--benchmark-save=before", *distributed).ret == 0
@@ -71,6 +73,7 @@ def test_without_the_option_none_is_kept(project):
     assert kept(project) == {}
 
 
+@pytest.mark.slow
 def test_without_a_name_the_last_run_keeps_them(project):
     """Until another one is the last."""
     assert project.run("--tinyml-keep-models").ret == 0
@@ -79,6 +82,7 @@ def test_without_a_name_the_last_run_keeps_them(project):
     assert kept(project) == {}
 
 
+@pytest.mark.slow
 def test_another_run_of_the_name_takes_their_place(project):
     """Also where it selects fewer cases."""
     for more in ((), ("-k", "int8")):

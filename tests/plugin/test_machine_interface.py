@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 
+@pytest.mark.slow
 def test_the_status_says_what_came_of_a_run(toy_project):
     """0: all judged, all good; 1: regressed; 2: misused, or nothing judged."""
     toy_project.write_baselines()
@@ -19,6 +20,7 @@ def test_the_status_says_what_came_of_a_run(toy_project):
     assert toy_project.run().ret == 2
 
 
+@pytest.mark.slow
 def test_every_saved_run_is_valid(toy_project):
     """Of a run that stores, one that is green, one that regressed and one that crashed."""
     jsonschema = pytest.importorskip("jsonschema")
@@ -54,6 +56,7 @@ def test_a_junit_file_tells_case_metric_and_verdict(toy_project):
     assert told["verdict of size_bytes"] == "matched"
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_run_as_markdown_say_its_verdicts(toy_project, monkeypatch, capsys):
     """For a pull request: what fails, in its own words, or that nothing does."""
     from tinyml_bench import cli

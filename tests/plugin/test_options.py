@@ -1,5 +1,7 @@
 """The remaining options, one by one."""
 
+import pytest
+
 
 def test_samples_compares_the_same_images(toy_project):
     """The first 50 images hold all ten errors, in the baseline as in the run."""
@@ -16,6 +18,7 @@ def test_samples_must_be_a_number(toy_project):
     outcome.stdout.fnmatch_lines(["*--tinyml-samples is 'few'*"])
 
 
+@pytest.mark.slow
 def test_baselines_may_lie_elsewhere(toy_project):
     """``--tinyml-baselines`` is written to and read from."""
     elsewhere = toy_project.path / "elsewhere"

@@ -26,6 +26,7 @@ def overlays(project):
     return project.baseline("int8").with_name("overlays.toml")
 
 
+@pytest.mark.slow
 def test_an_overlay_is_expected_where_it_holds_and_told(overlaid):
     """The run passes and names it; it is no licence for another case."""
     overlaid.change("int8", size_bytes=2001, tensorflow="2.16.2")
@@ -48,6 +49,7 @@ def test_it_is_no_wider_tolerance(overlaid):
     )
 
 
+@pytest.mark.slow
 def test_it_is_nothing_to_other_versions(overlaid):
     """There the baseline itself is expected."""
     assert overlaid.run().ret == 0
@@ -65,6 +67,7 @@ def test_one_that_no_longer_applies_fails(overlaid):
     )
 
 
+@pytest.mark.slow
 def test_without_it_the_case_fails(overlaid):
     """The overlay is what lets it pass."""
     overlaid.change("int8", size_bytes=2000, tensorflow="2.16.2")

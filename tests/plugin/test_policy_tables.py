@@ -30,6 +30,7 @@ def register(project, policy):
     )
 
 
+@pytest.mark.slow
 def test_a_tolerance_of_one_case_lets_that_case_pass(toy_project):
     """And no other."""
     toy_project.write_baselines()
@@ -40,6 +41,7 @@ def test_a_tolerance_of_one_case_lets_that_case_pass(toy_project):
     assert toy_project.run().ret == 1
 
 
+@pytest.mark.slow
 def test_the_registration_may_tolerate_as_well(toy_project):
     """A table of the same workload in pyproject.toml wins over it."""
     toy_project.write_baselines()
@@ -72,6 +74,7 @@ def test_a_budget_of_one_case_is_a_limit_whatever_is_stored(toy_project):
     outcome.assert_outcomes(passed=2, failed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["crash", "missing"])
 def test_a_required_variant_without_a_verdict_fails(toy_project, trouble):
     """Crashed, or skipped since its data is not there, which else is no failure."""
@@ -82,6 +85,7 @@ def test_a_required_variant_without_a_verdict_fails(toy_project, trouble):
     assert toy_project.run().ret == 1
 
 
+@pytest.mark.slow
 def test_a_required_variant_whose_first_baseline_is_stored_is_no_failure(toy_project):
     """There is nothing yet that it could be judged by; the next run judges it."""
     settings(toy_project, '[tool.tinyml_bench.policy."toy-net"]\nrequired = ["int8"]\n')
@@ -89,6 +93,7 @@ def test_a_required_variant_whose_first_baseline_is_stored_is_no_failure(toy_pro
     assert toy_project.run().ret == 0
 
 
+@pytest.mark.slow
 def test_a_required_variant_that_no_test_judges_fails(toy_project):
     """Tests that leave it out are not green; a run of a part of them says nothing of it."""
     toy_project.write_baselines()
@@ -107,6 +112,7 @@ def test_a_required_variant_that_no_test_judges_fails(toy_project):
     assert toy_project.run("-k", "float32").ret == 0
 
 
+@pytest.mark.slow
 def test_known_deviations_of_a_workload_hold(toy_project):
     """Until they no longer occur."""
     toy_project.write_baselines()
@@ -150,7 +156,9 @@ _WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 @pytest.mark.parametrize("wrong", list(_WRONG))
 def test_what_is_wrong_ends_the_run_at_its_start(toy_project, wrong, workers):
     """With the file, the line, and the nearest known name; nothing is measured."""

@@ -1,5 +1,7 @@
 """The option ``--tinyml-profile``: what a fresh machine runs, and everything."""
 
+import pytest
+
 
 def add_full_workload(project):
     """Register a second workload of three cases, for the full profile only."""
@@ -22,6 +24,7 @@ def test_the_quick_profile_leaves_out_what_is_registered_for_the_full_one(toy_pr
     outcome.stdout.fnmatch_lines(["*toy-net-int8*"])
 
 
+@pytest.mark.slow
 def test_the_full_profile_judges_all(toy_project):
     """And the quick one finds the stored baselines of the others no fault."""
     add_full_workload(toy_project)
@@ -45,6 +48,7 @@ def test_an_unknown_profile_lists_the_known_ones(toy_project):
     outcome.stderr.fnmatch_lines(["*'quick', 'full'*"])
 
 
+@pytest.mark.slow
 def test_data_of_which_some_is_missing_is_never_left_out(toy_project):
     """Nobody meant to do without it: the case fails though others run, and says what lacks."""
     toy_project.write_baselines()

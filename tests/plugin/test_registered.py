@@ -87,6 +87,7 @@ def write_mine(folder, weights):
     (folder / "mine.tflite").write_bytes(build(classifier(buffers=buffers)))
 
 
+@pytest.mark.slow
 def test_ready_made_files_are_judged_without_tensorflow(tmp_path, project):
     """Measured, timed, judged green; with other weights red, and the first line says what."""
     if importlib.util.find_spec("ai_edge_litert") is None:
@@ -124,6 +125,8 @@ tinyml_bench.register("built-net", model=network, test="test.npz", variants=("tf
 """
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_code_that_raises_fails_the_cases_of_its_workload_alone(tmp_path, project):
     """What it raised and where is told; the run goes on and judges the others."""
     (tmp_path / "conftest.py").write_text(_CONFTEST + _RAISING)
@@ -143,6 +146,8 @@ def test_code_that_raises_fails_the_cases_of_its_workload_alone(tmp_path, projec
     assert "direct cause" not in output
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_a_file_that_is_none_fails_alone(tmp_path, project):
     """Its row names the argument; the other file is judged."""
     (tmp_path / "mine.tflite").write_bytes(b"no model, only some text")
@@ -176,6 +181,8 @@ def with_custom(name):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_files_that_cannot_be_judged_are_refused_by_name_and_alone(tmp_path, project):
     """What needs more than a device has, is two things at once, or is of another network."""
     made = {

@@ -114,6 +114,7 @@ def test_an_update_under_another_runtime_is_refused(project):
     outcome.stdout.fnmatch_lines([f"ERROR: *int8.json: {told} *--reason*"])
 
 
+@pytest.mark.slow
 def test_an_update_under_another_runtime_with_a_reason_is_kept_with_it(project):
     """The baseline is of that runtime from then on, and its history tells why."""
     outcome = project.run("--baseline-update", "--reason", "we ship LiteRT", *LITERT)
@@ -199,6 +200,8 @@ def test_latency(tinyml_case, benchmark):
 """
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.skipif(
     not all(map(find_spec, ("tensorflow", "tf_keras", "ai_edge_litert"))),
     reason="needs TensorFlow and ai-edge-litert",

@@ -7,7 +7,7 @@ import pytest
 def saved(toy_project):
     """Return a function that gives the measurements of a saved run by its name."""
     toy_project.write_baselines()
-    assert toy_project.run("--benchmark-save=good").ret == 0
+    toy_project.prepare("--benchmark-save=good")
 
     return lambda name: toy_project.saved_run(name)["measurements"]
 
@@ -34,6 +34,7 @@ def test_an_interrupted_run_of_a_new_name_is_kept(toy_project, saved):
     assert len(saved("other")) == 3
 
 
+@pytest.mark.slow
 def test_the_profile_is_in_the_saved_run(toy_project):
     """Whoever reads it knows what was asked for."""
     toy_project.write_baselines()

@@ -17,6 +17,7 @@ def test_save_keeps_all_facts_in_extra_info(toy_project):
     assert {"accuracy", "size_bytes", "latency_ratio"} <= facts["int8"].keys()
 
 
+@pytest.mark.slow
 def test_save_names_the_run_that_the_table_command_prints(toy_project):
     """The same name leads to the saved run."""
     toy_project.write_baselines()
@@ -29,7 +30,9 @@ def test_save_names_the_run_that_the_table_command_prints(toy_project):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--benchmark-disable"], ["-n", "2"]], ids=["disabled", "xdist"]
+    "arguments",
+    [("--benchmark-disable",), pytest.param(("-n", "2"), marks=pytest.mark.slow)],
+    ids=["disabled", "xdist"],
 )
 def test_without_timing_the_rest_is_judged(toy_project, arguments):
     """Latency is incomparable and says so; accuracy and size are judged, and the run passes."""
@@ -39,6 +42,7 @@ def test_without_timing_the_rest_is_judged(toy_project, arguments):
     outcome.stdout.fnmatch_lines(["*3 latency figures are incomparable: timing is disabled*"])
 
 
+@pytest.mark.slow
 def test_without_timing_a_regression_still_fails(toy_project):
     """Also under xdist, where the verdict comes from another process."""
     toy_project.write_baselines()
@@ -48,6 +52,7 @@ def test_without_timing_a_regression_still_fails(toy_project):
     outcome.stdout.fnmatch_lines(["*toy-net-int8 size_bytes: 1000 -> 2000, limit 1010*"])
 
 
+@pytest.mark.slow
 def test_updates_work_under_xdist(toy_project):
     """The controller writes what its workers measured."""
     outcome = toy_project.run("-n", "2", "--baseline-update-new")
@@ -63,6 +68,7 @@ def test_benchmark_only_skips_the_others_and_still_judges(toy_project):
     outcome.assert_outcomes(passed=3, skipped=6)
 
 
+@pytest.mark.slow
 def test_the_full_profile_takes_a_latency_of_the_same_bytes_from_the_cache(toy_project):
     """It is marked and judged again; the quick profile times anew in each run."""
     toy_project.write_baselines()
@@ -73,6 +79,7 @@ def test_the_full_profile_takes_a_latency_of_the_same_bytes_from_the_cache(toy_p
         assert all("latency_ratio" in one["facts"] for one in run["measurements"])
 
 
+@pytest.mark.slow
 def test_a_run_that_times_nothing_is_saved_without_a_warning(toy_project):
     """pytest-benchmark has nothing to save then, and the run is saved all the same."""
     toy_project.write_baselines()
@@ -85,6 +92,7 @@ def test_a_run_that_times_nothing_is_saved_without_a_warning(toy_project):
     assert all(one["latency_cached"] for one in run["measurements"])
 
 
+@pytest.mark.slow
 def test_a_latency_from_the_cache_is_judged_as_the_one_that_it_is(toy_project):
     """A figure that fails does so again, and is marked in the table."""
     toy_project.write_baselines()
@@ -98,6 +106,7 @@ def test_a_latency_from_the_cache_is_judged_as_the_one_that_it_is(toy_project):
     outcome.stdout.fnmatch_lines(["*from the measurement cache*"])
 
 
+@pytest.mark.slow
 def test_a_latency_that_regressed_is_not_kept(toy_project):
     """Of a busy moment, it would fail in every later run; the others are kept."""
     toy_project.write_baselines()

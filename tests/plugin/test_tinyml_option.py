@@ -49,6 +49,7 @@ def test_the_tests_of_the_repository_run_beside_them(project):
     assert len(found) == 1 + len(CHECKS) * CASES
 
 
+@pytest.mark.slow
 def test_it_stores_judges_and_fails(project):
     """Baselines are stored when asked for; then a run is green, and red on a planted fault."""
     assert project.run("--tinyml").ret == 1
@@ -69,6 +70,7 @@ def test_the_advice_is_to_run_it_again_in_the_same_way(project):
     outcome.stdout.no_fnmatch_line("*pytest benchmarks/*")
 
 
+@pytest.mark.slow
 def test_a_file_of_three_lines_does_the_same(project):
     """With the same tests, under its own name."""
     project.pytester.makepyfile(test_gates=THREE_LINES)
@@ -79,6 +81,7 @@ def test_a_file_of_three_lines_does_the_same(project):
     assert project.run().ret == 0
 
 
+@pytest.mark.slow
 def test_instructions_are_counted_only_where_asked_for(project):
     """Else their tests are not even collected, in no way of using the suite."""
     project.pytester.makepyfile(test_gates=THREE_LINES)
@@ -103,6 +106,7 @@ def test_a_workload_of_another_task_has_tests_of_its_own_metrics(project):
     assert of_toy == {f"test_{name}" for name in CHECKS}
 
 
+@pytest.mark.slow
 def test_it_works_under_xdist(project):
     """Every worker collects the same, and all that they found is judged and saved."""
     pytest.importorskip("xdist")
@@ -115,6 +119,7 @@ def test_it_works_under_xdist(project):
     assert project.run("--tinyml", "-n", "2").ret == 1
 
 
+@pytest.mark.slow
 def test_the_last_failures_run_again(project):
     """Also where a test of the repository failed, in a file that pytest then looks at alone."""
     project.pytester.makepyfile(test_mine="def test_mine(): assert False")

@@ -8,7 +8,7 @@ LISTED = f"toy-small: there is no checkpoint toy-small-pruned80.npz; make it: {C
 # The made-up workbench asks for the checkpoint as the real one does, before all else.
 CONFTEST = """
 
-from tinyml_bench import compressed
+from tinyml_bench.training import compressed_checkpoints
 from tinyml_bench.workloads.cases import recipe_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import WORKLOADS
@@ -27,7 +27,7 @@ def toy_small():
 class Asking(MadeUpWorkbench):
     def measure(self, case):
         if kind := recipe_of(case).compression:
-            compressed.sha256(WORKLOADS[case.workload], Compression.parse(kind))
+            compressed_checkpoints.sha256(WORKLOADS[case.workload], Compression.parse(kind))
         return super().measure(case)
 
 
@@ -61,6 +61,7 @@ def test_a_whole_run_skips_it_and_says_the_command(project):
     assert outcome.outlines.count(LISTED) == 1
 
 
+@pytest.mark.slow
 def test_without_asking_for_the_reasons_of_skips_it_is_said_too(project):
     """Once for all formats of it, below the tables; and not where it is there."""
     assert LISTED not in project.run().outlines
@@ -76,6 +77,7 @@ def test_asked_for_by_name_it_fails(project):
     outcome.stdout.fnmatch_lines([f"*toy-small-pruned80_int8: there is no*make it: {COMMAND}*"])
 
 
+@pytest.mark.slow
 def test_once_it_is_trained_it_is_judged(project):
     """And fails as any other."""
     assert project.run().ret == 0

@@ -52,6 +52,7 @@ def test_size(tinyml_case):
 """
 
 
+@pytest.mark.slow
 def test_a_baseline_that_no_test_judges_fails_a_full_run(toy_project):
     """Its case is registered and its test passes, yet it gates nothing."""
     toy_project.write_baselines()
@@ -100,6 +101,7 @@ def test_missing_data_leaves_a_baseline_alone(toy_project):
     assert toy_project.run().ret == 0
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_know_a_full_run(stray):
     """The controller sees no test, only their reports."""
     outcome = stray.run("-n", "2", "--benchmark-disable")

@@ -225,6 +225,8 @@ def test_tensorflow_is_turned_down(monkeypatch: pytest.MonkeyPatch) -> None:
     assert logging.getLogger("tensorflow").level == logging.ERROR
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_importing_tensorflow_prints_nothing() -> None:
     """The lines that no setting silences do not reach the terminal either."""

@@ -11,6 +11,8 @@ from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite import converter, file
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
+pytestmark = pytest.mark.tensorflow
+
 CALIBRATION = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 1)).astype(np.float32)
 
 

@@ -73,6 +73,7 @@ def outcome(content: bytes) -> str:
     return "read"
 
 
+@pytest.mark.slow
 def test_over_two_thousand_damaged_files_are_read_or_refused_in_words() -> None:
     """No other exception comes of any, and both outcomes are frequent."""
     outcomes = Counter(map(outcome, hostile.files(FILES)))
@@ -125,6 +126,7 @@ def test_a_name_as_long_as_the_file_is_considered_in_part() -> None:
     assert max(map(len, inspect.describe(model).splitlines())) <= inspect.WIDTH
 
 
+@pytest.mark.slow
 def test_where_operators_come_from_is_looked_for_once() -> None:
     """Thousands without a name of their own come after one with thousands of stored inputs."""
     many = 30_000
@@ -190,6 +192,7 @@ def installed_runtime() -> str:
     pytest.skip("needs an interpreter")
 
 
+@pytest.mark.slow
 def test_damaged_files_kill_workers_at_most_and_the_next_file_runs() -> None:
     """Sixty files that can be read, one that kills for certain, and a good one behind them."""
     runtime = installed_runtime()

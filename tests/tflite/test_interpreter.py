@@ -48,6 +48,7 @@ def expected_scores(images: NDArray[Any]) -> NDArray[np.float32]:
     return images.reshape(-1, 4).astype(np.float32) @ WEIGHTS.T
 
 
+@pytest.mark.tensorflow
 @needs_tensorflow
 @pytest.mark.parametrize("kernels", ["xnnpack", "builtin"])
 def test_an_output_that_nothing_computes_is_refused_by_name(kernels: str) -> None:
@@ -132,6 +133,7 @@ class TestTensorSpec:
         assert np.array_equal(spec.quantize(real), levels)
 
 
+@pytest.mark.tensorflow
 @needs_tensorflow
 class TestPredict:
     """Predictions do not depend on how the images are handed over."""
@@ -238,6 +240,7 @@ class TestPredict:
             runner.predict(np.zeros((1, 2, 2, 1), np.uint8), 0)
 
 
+@pytest.mark.tensorflow
 @needs_tensorflow
 class TestRunner:
     """Loading, feeding step by step, and one inference for a stop-watch."""
@@ -281,6 +284,7 @@ class TestRunner:
         scores, _ = Runner.from_file(path).predict(some)
         assert np.array_equal(scores, Runner.from_bytes(path.read_bytes()).predict(some)[0])
 
+    @pytest.mark.slow
     def test_nothing_reaches_the_terminal(self, tmp_path: Path) -> None:
         """Not even the line about XNNPACK that the first interpreter of a process writes."""
         path = tmp_path / "model.tflite"
@@ -335,6 +339,7 @@ class TestErrors:
         with pytest.raises(ModelFileError, match=message):
             Runner.from_bytes(content)
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_an_unknown_operator_is_named(self, tmp_path: Path) -> None:
         """The error names file, runtime and operator, and keeps TensorFlow's own."""
@@ -348,6 +353,7 @@ class TestErrors:
         assert isinstance(caught.value.__cause__, RuntimeError | ValueError)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_a_newer_operator_version_is_refused(self) -> None:
         """A model made for a later TensorFlow is an error, not a crash."""
@@ -355,6 +361,7 @@ class TestErrors:
         with pytest.raises(ModelFileError, match=r"FULLY_CONNECTED.*999"):
             Runner.from_bytes(build(classifier(operators=newer)))
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_a_failure_of_the_interpreter_s_own_facts_is_told_in_words(
         self, monkeypatch: pytest.MonkeyPatch
@@ -368,6 +375,7 @@ class TestErrors:
         with pytest.raises(ModelFileError, match=r"cannot be run by .*invalid start byte"):
             Runner.from_bytes(build(classifier()))
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_images_of_another_shape_are_refused(self) -> None:
         """Both shapes are in the message."""
@@ -377,6 +385,7 @@ class TestErrors:
         with pytest.raises(ModelFileError, match=r"got \(2, 1\)"):
             runner.predict(np.zeros((2, 2, 1), np.uint8))
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_a_second_input_is_refused(self) -> None:
         """Samples have as many arrays as the model has inputs."""
@@ -396,6 +405,7 @@ class TestErrors:
 class TestKeptTensors:
     """What is computed on the way can be read where it is asked for."""
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int16x8", "int8"])
     def test_every_tensor_between_input_and_output_is_what_the_float_model_has(
@@ -409,6 +419,7 @@ class TestKeptTensors:
                 assert got.dtype == np.float32
                 np.testing.assert_allclose(got, wanted, atol=0.05 * abs(wanted).max())
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_xnnpack_is_refused(self) -> None:
         """It runs several operators as one and would show what was never computed."""

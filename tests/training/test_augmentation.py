@@ -9,6 +9,8 @@ from tinyml_bench.training.augmentation import batches, steps_per_epoch
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.workload import Training
 
+pytestmark = pytest.mark.tensorflow
+
 
 def make_split(images):
     """Return images whose label is their number."""

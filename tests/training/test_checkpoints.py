@@ -14,6 +14,8 @@ from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.workload import Training, Workload
 
+pytestmark = pytest.mark.tensorflow
+
 
 def build(width=4, extra=False):
     """Return a network whose layers Keras has named."""

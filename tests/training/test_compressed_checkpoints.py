@@ -17,10 +17,13 @@ from tinyml_bench.workloads.models.variables import variables_of, weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import FineTuning, Training, Workload
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
-    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
+        reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+    ),
+]
 
 NAMES = ("pruned80", "clustered16", "qat", "pqat", "cqat", "pcqat")
 
@@ -66,6 +69,7 @@ def kernel_of(model):
     return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float32", "int8"])
 @pytest.mark.parametrize("name", NAMES)
 def test_zeros_clusters_and_ranges_survive_storing(workload, name, storage):
@@ -87,6 +91,7 @@ def test_zeros_clusters_and_ranges_survive_storing(workload, name, storage):
             assert found[key] == pytest.approx(expected[key], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_what_was_stored_is_stored_again_the_same(workload):
     """Rounding is done once: what is judged is what is in the file."""
     for name in NAMES:
@@ -116,6 +121,7 @@ def test_a_depthwise_kernel_trained_for_int8_is_stored_as_it_is(workload):
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_files_are_small(workload):
     """Two places of a table in a byte, a byte a weight for int8, two for a float; no zeros."""
     sizes = {}

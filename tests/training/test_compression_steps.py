@@ -25,10 +25,13 @@ from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import FINE_TUNING, FineTuning, Training, Workload, workload
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
-    reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("tf_keras", "tensorflow_model_optimization")),
+        reason="needs TensorFlow, tf_keras and tensorflow-model-optimization",
+    ),
+]
 
 SHORT = {
     "pruned": FineTuning(epochs=2, learning_rate=1e-3, ramp=0.5),
@@ -65,6 +68,7 @@ def kernel_of(model):
     return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
 
 
+@pytest.mark.slow
 def test_a_composition_is_trained_from_what_it_is_made_of(stripes):
     """Each has its file and card, what is stored is what was judged, and the float one stays."""
     before = stripes.checkpoint.read_bytes()
@@ -94,6 +98,7 @@ def test_what_a_composition_is_made_of_comes_first(stripes):
         train.compress(stripes, Compression.parse("pqat"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_compression_goes_on(stripes, monkeypatch):
     """After the last whole epoch, with its masks and steps; nothing is written before the end."""
     kind, seen = Compression.parse("pruned80"), []

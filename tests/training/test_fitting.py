@@ -50,6 +50,7 @@ def test_accuracy_is_the_share_of_right_labels():
     assert fitting.accuracy(Oracle(), make_split("test", 1001)) == (1001 - 3) / 1001
 
 
+@pytest.mark.tensorflow
 def test_the_weights_of_the_best_epoch_are_kept(model, monkeypatch):
     """Of epochs that validate alike the last one wins, and a worse one after it does not."""
     scores, seen = iter([0.5, 0.8, 0.8, 0.3]), []
@@ -66,6 +67,7 @@ def test_the_weights_of_the_best_epoch_are_kept(model, monkeypatch):
     assert not all(map(np.array_equal, model.get_weights(), seen[3]))
 
 
+@pytest.mark.tensorflow
 def test_a_log_gets_a_line_an_epoch(model):
     """Without a terminal there are plain lines: epoch, validation, best, and time left."""
     output = io.StringIO()
@@ -78,6 +80,7 @@ def test_a_log_gets_a_line_an_epoch(model):
     assert "left" not in second
 
 
+@pytest.mark.tensorflow
 def test_a_terminal_gets_a_bar(model):
     """On a terminal the last state of the bar is complete and shows the best epoch."""
     output = io.StringIO()
@@ -87,12 +90,14 @@ def test_a_terminal_gets_a_bar(model):
     assert f"(epoch {best.epoch})" in last
 
 
+@pytest.mark.tensorflow
 def test_a_diverging_loss_ends_the_training(model):
     """A loss that is no number is an error that names the learning rate."""
     with pytest.raises(CheckpointError, match=r"loss was nan .*learning rate \(1e\+30\)"):
         fit(model, learning_rate=1e30, weight_decay=1e30)
 
 
+@pytest.mark.tensorflow
 def test_one_epoch_of_one_batch_can_be_trained(model):
     """The smallest training there is has no warm-up to divide by."""
     before = model.get_weights()
@@ -127,6 +132,7 @@ def test_weighted_accuracy_counts_classes():
     assert fitting.accuracy(Constant(), split, weights) == pytest.approx(1 / 2)
 
 
+@pytest.mark.tensorflow
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     """Weights, optimizer and order of the images are taken up where they were."""
 

@@ -74,6 +74,8 @@ def test_the_card_lies_beside_its_checkpoint():
     assert card_path(Path("a/b-c.npz")) == Path("a/b-c.json")
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_the_committed_card_is_true_of_the_committed_checkpoint():
     """Hash, size, parameters and multiplications are those of the file and the network."""
     card = ModelCard.from_json(card_path(COMMITTED).read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 
-pytestmark = needs_libraries
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, needs_libraries]
 
 
 @pytest.mark.parametrize("name", ["pruned80", "clustered16", "qat"])
@@ -120,11 +120,10 @@ def test_clustering_leaves_few_values(network):
     assert len(np.unique(weights_of(found)["stage1_conv/kernel"])) > 16
 
 
-def test_clustering_of_a_pruned_network_keeps_its_zeros(network):
+def test_clustering_of_a_pruned_network_keeps_its_zeros(pruned_network):
     """One of the values is zero, where it was."""
-    before = pruned(network)
-    zeros = {name: kernel == 0 for name, kernel in kernels(before).items()}
-    found = clustered(before, "pcqat")
+    zeros = {name: kernel == 0 for name, kernel in kernels(pruned_network).items()}
+    found = clustered(pruned_network, "pcqat")
     for name, kernel in kernels(found).items():
         assert np.all(kernel[zeros[name]] == 0)
         assert len(np.unique(kernel)) <= 16

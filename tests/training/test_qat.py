@@ -9,11 +9,12 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.tflite import converter
 from tinyml_bench.training import qat
+from tinyml_bench.workloads.models import make_custom
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
-pytestmark = compressible.needs_libraries
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, compressible.needs_libraries]
 
 
 def quantized(network, name="qat"):
@@ -22,11 +23,17 @@ def quantized(network, name="qat"):
     return qat.strip(compressible.train(wrapped), network)
 
 
-def test_pruning_survives_training_for_int8_beside_kernels_without_zeros(network):
+@pytest.fixture(scope="module")
+def quantized_network():
+    """Return the network trained for int8, which no test changes."""
+    custom = make_custom((8, 8, 1), 2, stages=compressible.STAGES, dropout=0.0)
+    return quantized(compressible.seeded(custom))
+
+
+def test_pruning_survives_training_for_int8_beside_kernels_without_zeros(pruned_network):
     """The zeros are the same ones: the library's own scheme forgets them after the first kernel."""
-    before = compressible.pruned(network)
-    zeros = {name: kernel == 0 for name, kernel in compressible.kernels(before).items()}
-    found = quantized(before, "pqat")
+    zeros = {name: kernel == 0 for name, kernel in compressible.kernels(pruned_network).items()}
+    found = quantized(pruned_network, "pqat")
     for name, kernel in compressible.kernels(found, "quant_").items():
         assert np.all(kernel[zeros[name]] == 0)
 
@@ -38,28 +45,28 @@ def test_clusters_survive_training_for_int8_as_those_of_the_whole_kernel(network
         assert len(np.unique(kernel)) <= 16
 
 
-def test_zeros_and_clusters_survive_training_for_int8_together(network):
+def test_zeros_and_clusters_survive_training_for_int8_together(pruned_clustered_network):
     """Both, in every kernel."""
-    before = compressible.clustered(compressible.pruned(network), "pcqat")
-    found = quantized(before, "pcqat")
+    before = compressible.kernels(pruned_clustered_network)
+    found = quantized(pruned_clustered_network, "pcqat")
     for name, kernel in compressible.kernels(found, "quant_").items():
-        assert np.mean(kernel == 0) >= np.mean(compressible.kernels(before)[name] == 0)
+        assert np.mean(kernel == 0) >= np.mean(before[name] == 0)
         assert len(np.unique(kernel)) <= 16
 
 
-def test_training_for_int8_without_keeping_loses_zeros_and_clusters(network):
+def test_training_for_int8_without_keeping_loses_zeros_and_clusters(pruned_clustered_network):
     """So that the gates of structure can be shown a fault."""
-    before = compressible.clustered(compressible.pruned(network), "pcqat")
-    had = {name: np.mean(kernel == 0) for name, kernel in compressible.kernels(before).items()}
-    lost = quantized(before, "qat")
+    before = compressible.kernels(pruned_clustered_network)
+    had = {name: np.mean(kernel == 0) for name, kernel in before.items()}
+    lost = quantized(pruned_clustered_network, "qat")
     for name, kernel in compressible.kernels(lost, "quant_").items():
         assert np.mean(kernel == 0) < had[name] - 0.005
         assert len(np.unique(kernel)) > 16
 
 
-def test_ranges_are_those_of_the_weights_that_are_left(network):
+def test_ranges_are_those_of_the_weights_that_are_left(quantized_network):
     """So that the file's weights are the network's, rounded once."""
-    found = weights_of(quantized(network))
+    found = weights_of(quantized_network)
     kernel, largest = found["quant_stage2_conv/kernel"], found["quant_stage2_conv/kernel_max"]
     assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(largest)
     assert np.all(found["quant_stage2_conv/kernel_min"] == -largest)
@@ -82,22 +89,22 @@ def test_ranges_can_begin_with_those_of_a_batch(network):
     assert all(name.endswith(("_min", "_max")) and "kernel" not in name for name in changed)
 
 
-def test_ranges_of_activations_leave_their_start(network):
+def test_ranges_of_activations_leave_their_start(network, quantized_network):
     """Training moves them; an untrained model has them where the library begins."""
     untrained = weights_of(qat.wrap(network))
-    trained = weights_of(quantized(network))
+    trained = weights_of(quantized_network)
     assert untrained["quant_stage2_relu/output_max"] == pytest.approx(6)
     assert trained["quant_stage2_relu/output_max"] != pytest.approx(6)
 
 
-def test_what_was_trained_for_int8_converts_to_int8_alone(network):
+def test_what_was_trained_for_int8_converts_to_int8_alone(quantized_network):
     """Scaling of pixels included, which the library has no scheme for; with no samples."""
     from tinyml_bench.judging import format_claims
     from tinyml_bench.tflite import structure
     from tinyml_bench.tflite.file import read_model
 
     recipe = VARIANTS["qat_int8"]
-    content = converter.convert(recipe, quantized(network), compressible.IMAGES[:0])
+    content = converter.convert(recipe, quantized_network, compressible.IMAGES[:0])
     assert not recipe.calibrated
     assert format_claims.lies("int8", structure.read(read_model(content, "net"))) == []
 

@@ -70,12 +70,15 @@ def read_card(path):
     return ModelCard.from_json(card_path(path).read_text(encoding="utf-8"))
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_two_processes_train_the_same_bytes(trained):
     """Two trainings at once on one machine end in the same checkpoint."""
     first, second = trained[0]
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.tensorflow
 def test_a_trained_network_is_loaded_from_its_checkpoint(trained):
     """The checkpoint gives the accuracy that the card states, for the weights that it names."""
     (path, _), _ = trained
@@ -86,6 +89,7 @@ def test_a_trained_network_is_loaded_from_its_checkpoint(trained):
     assert checkpoints.sha256(path) == card.checkpoint_sha256
 
 
+@pytest.mark.tensorflow
 def test_the_card_says_where_the_checkpoint_comes_from(trained):
     """Recipe, seed, data, threads and the command are on the card."""
     (path, _), _ = trained
@@ -101,6 +105,7 @@ def test_the_card_says_where_the_checkpoint_comes_from(trained):
     assert card.best_epoch in {1, 2}
 
 
+@pytest.mark.tensorflow
 def test_a_run_writes_nothing_but_its_progress(trained):
     """Standard error has a line an epoch and none of TensorFlow's; the summary is on the other."""
     (path, _), ((summary, progress), _) = trained
@@ -109,6 +114,8 @@ def test_a_run_writes_nothing_but_its_progress(trained):
     assert f"wrote {path}" in summary
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_an_interrupted_training_keeps_the_previous_checkpoint(tmp_path):
     """After Ctrl-C the old file stands alone and untouched, and the last line says so."""
     path = tmp_path / "here" / "stripes-net.npz"
@@ -125,6 +132,7 @@ def test_an_interrupted_training_keeps_the_previous_checkpoint(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("stripes")
 def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
     """Validation is measured after each epoch; test only then, and with the kept weights."""
@@ -144,6 +152,7 @@ def test_the_test_split_is_used_once_after_the_choice(tmp_path, monkeypatch):
     assert (card.best_epoch, card.validation_accuracy, card.test_accuracy) == (1, 0.8, 0.4)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("stripes")
 def test_a_given_output_spares_the_own_checkpoint(tmp_path):
     """With an output, nothing is written to where the workload's checkpoint is."""
@@ -152,6 +161,7 @@ def test_a_given_output_spares_the_own_checkpoint(tmp_path):
     assert sorted(tmp_path.rglob("*.*")) == [other.with_suffix(".json"), other]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("stripes")
 def test_a_network_that_does_not_fit_its_dataset_is_refused(tmp_path):
     """The message has both shapes, before any training."""
@@ -185,6 +195,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatc
         train.train(make_workload(tmp_path / "net.npz"))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("stripes")
 def test_what_is_judged_is_what_is_stored(tmp_path):
     """The card's accuracy is that of the rounded weights, and they are on the grid."""
@@ -197,6 +208,7 @@ def test_what_is_judged_is_what_is_stored(tmp_path):
     assert fitting.accuracy(model, load("validation")) == card.validation_accuracy
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("stripes")
 def test_a_part_of_the_training_images_can_do(tmp_path):
     """They are drawn from both classes, and the card counts them."""
@@ -207,6 +219,8 @@ def test_a_part_of_the_training_images_can_do(tmp_path):
     assert card.split_sha256["train"] == drawn.sha256
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.usefixtures("stripes")
 def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
     """The second call begins after the last whole epoch, and then nothing is left to go on with."""

@@ -18,6 +18,8 @@ from tinyml_bench.workloads.models import imagenet
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.workload import WORKLOADS, Training, Workload
 
+pytestmark = pytest.mark.tensorflow
+
 RECIPE = Training(
     epochs=2,
     batch_size=8,
@@ -137,6 +139,7 @@ def test_an_unknown_layer_is_refused(tmp_path):
         fit(tmp_path, _with(frozen_until="third"))
 
 
+@pytest.mark.slow
 def test_activations_are_computed_once(tmp_path):
     """A second training finds them: two versions of train, and one of validation."""
     first, second = io.StringIO(), io.StringIO()
@@ -149,6 +152,7 @@ def test_activations_are_computed_once(tmp_path):
     assert len(files) == 3
 
 
+@pytest.mark.slow
 def test_frozen_layers_are_seen_in_int8_too(tmp_path):
     """What they give there is near what they give in float, and is one version more."""
     output = io.StringIO()
@@ -163,6 +167,7 @@ def test_frozen_layers_are_seen_in_int8_too(tmp_path):
     assert np.corrcoef(plain.ravel(), rounded.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_another_augmentation_is_another_version(tmp_path):
     """Only the augmented version is computed again."""
     fit(tmp_path)

@@ -23,9 +23,10 @@ from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.workload import WORKLOADS, workload
 
-pytestmark = pytest.mark.skipif(
-    find_spec("tensorflow") is None, reason="needs TensorFlow's interpreter"
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow's interpreter"),
+]
 
 CASE = "tiny-cnn-float32"
 HEADER, SOURCE = "tiny_cnn_float32_model.h", "tiny_cnn_float32_model.c"

@@ -81,6 +81,7 @@ def test_without_a_model_or_tensorflow_it_says_what_to_do(folder, monkeypatch, c
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_a_failure(folder):
     """A file that is no model gives no baseline, and the command says so by its status."""
     (folder / "net.tflite").write_bytes(b"no model")
@@ -99,6 +100,8 @@ def environment(folder):
     return kept | {"TINYML_BENCH_CACHE": str(folder.parent / "cache"), "COLUMNS": "120"}
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.skipif(
     find_spec("tensorflow") is None or find_spec("tf_keras") is None, reason="needs TensorFlow"
 )

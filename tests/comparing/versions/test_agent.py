@@ -11,10 +11,14 @@ from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS
 
-pytestmark = pytest.mark.skipif(
-    find_spec("tensorflow") is None or find_spec("tf_keras") is None,
-    reason="needs TensorFlow and tf_keras",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("tensorflow") is None or find_spec("tf_keras") is None,
+        reason="needs TensorFlow and tf_keras",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

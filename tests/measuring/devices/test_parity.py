@@ -102,6 +102,7 @@ class TestAssemble:
 class TestOutputsOn:
     """Raw outputs are what the interpreter holds."""
 
+    @pytest.mark.tensorflow
     @needs_tensorflow
     @pytest.mark.parametrize("form", ["float32", "int16x8", "int8", "uint8"])
     @pytest.mark.parametrize("kernels", ["xnnpack", "builtin", "reference"])
@@ -130,6 +131,8 @@ class TestOutputsOn:
             spec = TensorSpec("x", (1,), "int16", scale, zero_point)
             assert np.array_equal(spec.quantize(spec.dequantize(levels)), levels)
 
+    @pytest.mark.slow
+    @pytest.mark.tensorflow
     @needs_tensorflow
     def test_it_runs_in_a_worker(self) -> None:
         """A set of kernels that aborts takes nothing with it."""
@@ -139,6 +142,7 @@ class TestOutputsOn:
             assert given.result().shape == (2, 3)
 
 
+@pytest.mark.tensorflow
 @needs_tensorflow
 class TestCompare:
     """All of it in one process."""

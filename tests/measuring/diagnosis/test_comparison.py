@@ -92,6 +92,7 @@ def diagnosed(converted, file, **changes):
     return layers.diagnose(converted("float32"), file, **parts)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("variant", ["float32", "float16", "experimental_sparsity"])
 def test_a_variant_that_computes_in_float_has_no_suspects(converted, variant):
     """And it says why there are none."""
@@ -99,6 +100,7 @@ def test_a_variant_that_computes_in_float_has_no_suspects(converted, variant):
     assert diagnosis == layers.Diagnosis((), "no layer loses 1 dB or has other weights")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("variant", ["optimize_for_size", "int16x8", "int8"])
 def test_a_sound_quantized_variant_loses_little_in_each_layer(converted, variant):
     """Every layer is matched by name, nothing is at fault, and nowhere are 6 dB lost."""
@@ -108,6 +110,7 @@ def test_a_sound_quantized_variant_loses_little_in_each_layer(converted, variant
     assert all(1 <= one.drop_db < 6 and one.clipped_share < 0.1 for one in found)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("variant", ["int8", "int16x8"])
 def test_calibration_on_another_range_is_traced_to_the_input(converted, variant):
     """Calibrated on pixels / 255: what goes in is clipped before any layer sees it."""
@@ -119,6 +122,7 @@ def test_calibration_on_another_range_is_traced_to_the_input(converted, variant)
     assert worst.drop_db > 30
 
 
+@pytest.mark.tensorflow
 def test_calibration_on_black_images_is_traced_to_the_input(converted):
     """Not to the weights, some of which the converter zeroes because the input has no range."""
     worst, *others = diagnosed(converted, converted("int8", 1e9), limit=99).suspects
@@ -152,6 +156,7 @@ def test_a_layer_of_keras_3_is_named_with_and_without_the_network(tmp_path, name
     assert worst.fault.startswith("weights kept with less than 20 dB in channel 0, 1, 2, ... (48")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("variant", ["int8", "int16x8"])
 @pytest.mark.parametrize("layer", ["stage2_conv", "stage5_conv", "classify"])
 def test_zeroed_weights_are_traced_to_their_layer(converted, planted, variant, layer):
@@ -164,6 +169,7 @@ def test_zeroed_weights_are_traced_to_their_layer(converted, planted, variant, l
     assert not any(one.fault for one in others)
 
 
+@pytest.mark.tensorflow
 def test_one_flipped_channel_is_traced_to_its_layer(converted, planted):
     """One of 64 hardly shows in the noise; its weights tell."""
 
@@ -175,6 +181,7 @@ def test_one_flipped_channel_is_traced_to_its_layer(converted, planted):
     assert worst.fault == "weights of the opposite sign in channel 17 (1 of 64)"
 
 
+@pytest.mark.tensorflow
 def test_weights_quantized_twice_are_traced_to_their_layer(converted, planted):
     """First to 3 bits, then to 8."""
 
@@ -186,6 +193,7 @@ def test_weights_quantized_twice_are_traced_to_their_layer(converted, planted):
     assert worst.fault.startswith("weights kept with less than 20 dB in channel ")
 
 
+@pytest.mark.tensorflow
 def test_a_range_too_narrow_is_traced_to_its_layer(converted, planted):
     """Both ranges tell why; the pooling after it has the same range and did not choose it."""
 
@@ -202,6 +210,7 @@ def test_a_range_too_narrow_is_traced_to_its_layer(converted, planted):
     assert worst.clipped_share > 0.1
 
 
+@pytest.mark.tensorflow
 def test_a_range_too_wide_is_traced_to_its_layer(converted, planted):
     """Nothing is clipped; what was seen fills a few steps only."""
 
@@ -214,6 +223,7 @@ def test_a_range_too_wide_is_traced_to_its_layer(converted, planted):
     assert worst.calibrated[1] > 20 * worst.seen[1]
 
 
+@pytest.mark.tensorflow
 def test_values_that_are_not_finite_are_a_fault_where_they_arise(converted, planted):
     """Only the layer that brings them in is blamed, not those that pass them on."""
 
@@ -240,6 +250,7 @@ def broken_float16(converted, change):
     return other
 
 
+@pytest.mark.tensorflow
 def test_no_more_suspects_than_asked_for_are_given(converted):
     """The worst ones."""
     file = converted("int8")
@@ -248,6 +259,7 @@ def test_no_more_suspects_than_asked_for_are_given(converted):
     assert layers.suspects(converted("float32"), file, IMAGES, NAMES) == everything[:3]
 
 
+@pytest.mark.tensorflow
 def test_a_file_of_another_network_gives_a_reason(converted, tmp_path):
     """Its input takes other images."""
     file = tmp_path / "other.tflite"
@@ -257,6 +269,7 @@ def test_a_file_of_another_network_gives_a_reason(converted, tmp_path):
     assert diagnosis.reason
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("content", [None, b"", b"TFL3" * 10])
 def test_what_cannot_be_read_gives_a_reason(converted, tmp_path, content):
     """The failure that is to be explained must not be hidden by another one."""
@@ -268,6 +281,7 @@ def test_what_cannot_be_read_gives_a_reason(converted, tmp_path, content):
     assert "missing.tflite" in diagnosis.reason
 
 
+@pytest.mark.tensorflow
 def test_no_images_give_a_reason(converted):
     """Nothing is made up from tensors that were never computed."""
     diagnosis = diagnosed(converted, converted("float16"), images=IMAGES[:0])

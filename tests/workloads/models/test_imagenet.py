@@ -36,6 +36,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.tensorflow
 def test_the_given_folder_is_used(folder):
     """Weights come by layer and variable, under either name of the file."""
     first = imagenet.load("tiny")
@@ -45,6 +46,7 @@ def test_the_given_folder_is_used(folder):
     assert np.array_equal(imagenet.load("tiny")["only/kernel"], first["only/kernel"])
 
 
+@pytest.mark.tensorflow
 def test_a_truncated_file_is_refused(folder):
     """The message names the file and its size."""
     path = folder / "tiny.h5"
@@ -53,6 +55,7 @@ def test_a_truncated_file_is_refused(folder):
         imagenet.load("tiny")
 
 
+@pytest.mark.tensorflow
 def test_other_values_are_refused(folder):
     """A file of the right shape with other values in it is not the official one."""
     Tiny().network().save_weights(folder / "tiny.h5")
@@ -60,6 +63,7 @@ def test_other_values_are_refused(folder):
         imagenet.load("tiny")
 
 
+@pytest.mark.tensorflow
 def test_a_folder_without_the_file_is_told(folder):
     """Both names are given, and how to have it downloaded."""
     (folder / "tiny.h5").unlink()
@@ -67,6 +71,7 @@ def test_a_folder_without_the_file_is_told(folder):
         imagenet.load("tiny")
 
 
+@pytest.mark.tensorflow
 def test_without_a_folder_the_library_downloads(folder, monkeypatch, tmp_path):
     """What the library has downloaded before is found; a failing download names the way out."""
     monkeypatch.delenv(imagenet.WEIGHTS_VARIABLE)

@@ -61,6 +61,7 @@ def answers(network, inputs):
     return np.asarray(graph.function(None)(*graph.cast(inputs)))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_file_is_loaded_by_the_keras_that_wrote_it(model, suffix, tmp_path):
@@ -72,6 +73,7 @@ def test_a_file_is_loaded_by_the_keras_that_wrote_it(model, suffix, tmp_path):
     assert np.array_equal(answers(loaded, [SAMPLES]), answers(model, [SAMPLES]))
 
 
+@pytest.mark.tensorflow
 def test_a_saved_model_is_loaded(model, tmp_path):
     """By its usual signature; converted, it answers the same."""
     import tensorflow as tf
@@ -86,6 +88,7 @@ def test_a_saved_model_is_loaded(model, tmp_path):
     np.testing.assert_allclose(scores, answers(model, [SAMPLES]), atol=1e-5)
 
 
+@pytest.mark.tensorflow
 def test_a_live_model_reaches_workers_as_a_file(model, tmp_path):
     """Written once for the same weights."""
     from tinyml_bench.system.cache import Cache
@@ -96,6 +99,7 @@ def test_a_live_model_reaches_workers_as_a_file(model, tmp_path):
     assert content_sha256(stored()) == content_sha256(model)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_lambda_is_refused_unless_it_is_allowed(keras, suffix, tmp_path):
@@ -111,6 +115,7 @@ def test_a_lambda_is_refused_unless_it_is_allowed(keras, suffix, tmp_path):
     assert np.allclose(answers(loaded, [SAMPLES]), SAMPLES.reshape(12, -1) / 2)
 
 
+@pytest.mark.tensorflow
 def test_a_class_from_elsewhere_is_refused_before_it_is_imported(model, tmp_path):
     """The module that a file names may be anything."""
     path, hostile = tmp_path / "net.keras", tmp_path / "hostile.keras"
@@ -162,6 +167,7 @@ def several(keras):
     return keras.Model([zeta, kind], outputs)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize("variant", ["float32", "int8"])
 def test_several_inputs_and_outputs_keep_their_order(keras, variant):
@@ -182,6 +188,8 @@ def test_several_inputs_and_outputs_keep_their_order(keras, variant):
         np.testing.assert_allclose(mine, theirs, atol=1e-5 if variant == "float32" else 0.1)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_sequence_of_open_length_takes_that_of_the_samples(keras, kind):
     """And no state goes from one sample to the next."""
@@ -210,6 +218,7 @@ def test_a_model_that_is_not_built_is_refused():
         graph_of(object())
 
 
+@pytest.mark.tensorflow
 def test_a_layer_of_ones_own_is_found(keras):
     """It is sent along with the file; Keras' own layers are not."""
 

@@ -22,6 +22,8 @@ from tinyml_bench.workloads.models import (
 )
 from tinyml_bench.workloads.models.variables import weights_of
 
+pytestmark = pytest.mark.tensorflow
+
 TINY = (Stage(2, pool=2), Stage(3))
 
 
@@ -96,6 +98,7 @@ def test_a_too_small_image_is_refused():
         make_custom((16, 16, 1), 10)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")  # since 2.20
 def test_a_file_converted_for_one_image_can_be_resized(custom):
     """Nothing in the graph fixes the batch: 64 images at once give what the model gives."""

@@ -1,6 +1,10 @@
 """Variables have names that depend on the network alone."""
 
+import pytest
+
 from tinyml_bench.workloads.models.variables import weights_of
+
+pytestmark = pytest.mark.tensorflow
 
 
 def test_nested_and_shared_layers_have_one_key_each():
