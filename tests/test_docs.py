@@ -28,7 +28,7 @@ from tinyml_bench.storage import runs
 from tinyml_bench.storage.baselines import overlays
 from tinyml_bench.workloads.cases import cases_of
 from tinyml_bench.workloads.datasets import DATASETS
-from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.datasets.user_dataset import UserDataset
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -285,7 +285,7 @@ def test_every_program_runs(text, repository):
         workload = WORKLOADS[name]
         assert list(cases_of(workload))
         given = DATASETS[workload.dataset].load
-        if not (isinstance(given, Provided) and callable(given.test.given)):
+        if not (isinstance(given, UserDataset) and callable(given.test.given)):
             assert len(given("test")) >= FEWEST_SAMPLES
 
 

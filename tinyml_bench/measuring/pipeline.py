@@ -38,7 +38,7 @@ from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.training import compressed_checkpoints
 from tinyml_bench.workloads import cases
 from tinyml_bench.workloads.datasets import DATASETS, Split
-from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.datasets.user_dataset import UserDataset
 from tinyml_bench.workloads.models.graph import arranged
 from tinyml_bench.workloads.models.sources import LiveModel
 from tinyml_bench.workloads.variants.compression import Compression
@@ -142,7 +142,7 @@ class Steps:
 
         def ship() -> Images:
             dataset = DATASETS[case.dataset]
-            if isinstance(dataset.load, Provided):
+            if isinstance(dataset.load, UserDataset):
                 load = dataset.load.stored(
                     self.cache, lambda: self.run(worker_tasks.inputs, workload)
                 )

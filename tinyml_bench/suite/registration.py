@@ -15,7 +15,7 @@ from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.system.workers.pickling import ship_by_value
 from tinyml_bench.workloads.cases import lacking
 from tinyml_bench.workloads.datasets import DATASETS, Dataset, class_folders
-from tinyml_bench.workloads.datasets.user_dataset import Provided
+from tinyml_bench.workloads.datasets.user_dataset import UserDataset
 from tinyml_bench.workloads.datasets.user_samples import Samples
 from tinyml_bench.workloads.models.sources import network_of
 from tinyml_bench.workloads.variants.recipes import REFERENCE, SIBLING, VARIANTS
@@ -152,7 +152,7 @@ def _folder_of_caller() -> Path:
     return Path(file).resolve().parent if file else Path.cwd()
 
 
-def _provided(argument: str, folder: Path, test: Any, train: Any, calibration: Any) -> Provided:
+def _provided(argument: str, folder: Path, test: Any, train: Any, calibration: Any) -> UserDataset:
     given = {"test": test, "train": train, "calibration": calibration}
     made = {
         word: None if one is None else Samples(f"{argument}{word}=", one, folder)
@@ -163,7 +163,7 @@ def _provided(argument: str, folder: Path, test: Any, train: Any, calibration: A
     for one in made.values():
         if one is not None and callable(one.given):
             ship_by_value(one.given)
-    return Provided(made["test"], made["train"], made["calibration"])
+    return UserDataset(made["test"], made["train"], made["calibration"])
 
 
 def _network(
@@ -211,7 +211,7 @@ def _check_variants(argument: str, workload: Workload) -> None:
 
 
 def _dataset(
-    argument: str, name: str, provided: Provided, class_names: Sequence[str] | None
+    argument: str, name: str, provided: UserDataset, class_names: Sequence[str] | None
 ) -> Dataset:
     names = tuple(class_names or ())
     if isinstance(class_names, str) or len(set(names)) < len(names) or len(names) == 1:
@@ -246,4 +246,4 @@ def _add(dataset: Dataset, workload: Workload, *, replace: bool) -> None:
 
 
 def _same(known: Dataset, new: Dataset) -> bool:
-    return isinstance(new.load, Provided) and new.load.same_as(known.load)
+    return isinstance(new.load, UserDataset) and new.load.same_as(known.load)

@@ -1,1 +1,1 @@
-"""What is measured: datasets, models, variants, and the cases they make."""
+"""The workloads to measure: datasets, models, variants, and the cases they make."""

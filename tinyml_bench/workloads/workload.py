@@ -22,7 +22,7 @@ Build = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a checkpoint is made, so that anybody can make it again.
+    """The recipe that trains a checkpoint, so that anybody can reproduce it.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """How a trained network is trained further in one step of its compression.
+    """The recipe that trains a network further in one step of its compression.
 
     What is not said here is as in the workload's :class:`Training`, augmentation for one.
 
@@ -164,7 +164,7 @@ FINE_TUNING: Mapping[str, FineTuning] = {
     CLUSTERED: FineTuning(epochs=6, learning_rate=3e-4),
     QAT: FineTuning(epochs=6, learning_rate=2e-4),
 }
-"""What a step of a compression does where the workload says nothing about it."""
+"""How each step of a compression is trained where the workload has no recipe for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +225,12 @@ class Workload:
 
     def fine_tuning(self, compression: Compression, step: str) -> FineTuning:
         """Return how one step of a compression is trained."""
-        given = {**FINE_TUNING, **self.compression}
-        return given.get(str(compression)) or given[step]
+        tunings = {**FINE_TUNING, **self.compression}
+        return tunings.get(str(compression)) or tunings[step]
 
     @property
     def argument(self) -> str:
-        """How messages about its model begin."""
+        """The beginning of messages about its model."""
         return f"register({str(self)!r}): model="
 
     def __str__(self) -> str:
@@ -297,13 +297,13 @@ def workload(  # noqa: PLR0913 - a declaration: all but the name are keywords
 
 
 def _check_compression(name: str, compression: Mapping[str, FineTuning]) -> None:
-    for key, given in compression.items():
+    for key, tuning in compression.items():
         if key not in FINE_TUNING:
             Compression.parse(key)
-        shares = 0 <= given.ramp < 1 and 0 <= given.distillation <= 1
-        counts = given.epochs >= 1 and (given.images is None or given.images >= 1)
-        if not counts or not shares or not 0 <= given.levels <= 127:
+        shares = 0 <= tuning.ramp < 1 and 0 <= tuning.distillation <= 1
+        counts = tuning.epochs >= 1 and (tuning.images is None or tuning.images >= 1)
+        if not counts or not shares or not 0 <= tuning.levels <= 127:
             raise UsageError(
                 f"workload {name!r}, compression[{key!r}]: expected at least 1 epoch and 1 image, "
-                f"a ramp in [0, 1), a distillation in [0, 1] and levels from 0 to 127; got {given}"
+                f"a ramp in [0, 1), a distillation in [0, 1] and levels from 0 to 127; got {tuning}"
             )

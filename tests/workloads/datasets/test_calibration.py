@@ -5,7 +5,7 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.workloads.datasets import Split
-from tinyml_bench.workloads.datasets.calibration import check, shared
+from tinyml_bench.workloads.datasets.calibration import check, shared_samples
 
 
 def make_split(name, images, labels=None):
@@ -43,12 +43,14 @@ def test_an_image_that_differs_in_one_pixel_is_another(pixels):
     """Only equal images are shared; a checksum that collides is not enough."""
     other = pixels.copy()
     other[:, 0, 0, 0] ^= 1
-    assert shared(make_split("calibration", other), make_split("test", pixels)) == []
+    assert shared_samples(make_split("calibration", other), make_split("test", pixels)) == []
 
 
 def test_images_of_another_size_are_not_compared(pixels):
     """They cannot be equal."""
-    assert shared(make_split("calibration", pixels[:, :2]), make_split("test", pixels)) == []
+    assert (
+        shared_samples(make_split("calibration", pixels[:, :2]), make_split("test", pixels)) == []
+    )
 
 
 def test_calibration_of_one_class_is_refused(pixels):

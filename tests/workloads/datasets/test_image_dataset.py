@@ -11,10 +11,10 @@ import pytest
 from picture_trees import make_files, write_folder, write_zip
 
 from tinyml_bench.errors import DataCorruptError, DataMissingError
-from tinyml_bench.workloads.datasets import image_dataset as gallery_module
+from tinyml_bench.workloads.datasets import image_dataset
 from tinyml_bench.workloads.datasets.fetchers import FetchError
 from tinyml_bench.workloads.datasets.image_archives import Tree
-from tinyml_bench.workloads.datasets.image_dataset import Gallery, Publication
+from tinyml_bench.workloads.datasets.image_dataset import ImageDataset, Publication
 from tinyml_bench.workloads.datasets.image_decoding import Picture
 from tinyml_bench.workloads.datasets.locations import DataFile
 from tinyml_bench.workloads.datasets.source import FileSource
@@ -44,7 +44,7 @@ class Toys:
 
 
 PUBLICATION = Publication("CC BY-NC 4.0", ("https://toys.example/1",), ("toys/*.jpeg",))
-GALLERY = Gallery(
+DATASET = ImageDataset(
     name="toy",
     labels=("even", "odd"),
     channels=1,
@@ -96,13 +96,13 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def greys(split: str = "test") -> list[int]:
     """Load a split, and return the grey of each of its pictures."""
-    return [int(n) for n in GALLERY.load_split(split, 8, LISTS).images[:, 0, 0, 0]]
+    return [int(n) for n in DATASET.load_split(split, 8, LISTS).images[:, 0, 0, 0]]
 
 
 def test_a_split_is_what_its_list_says(given: Path) -> None:
     """Pictures, labels and ids are in the order of the list."""
     write_folder(given, FILES)
-    split = GALLERY.load_split("test", 8, LISTS)
+    split = DATASET.load_split("test", 8, LISTS)
     assert (split.name, split.ids, split.images.shape) == ("test", ("5", "0", "4"), (3, 8, 8, 1))
     assert split.labels.tolist() == [1, 0, 0]
     assert greys() == [5, 0, 4]
@@ -120,9 +120,9 @@ def test_only_the_split_that_is_asked_for_is_decoded(given: Path) -> None:
 def test_the_second_load_decodes_nothing(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the same split, with its hash known."""
     write_folder(given, FILES)
-    first = GALLERY.load_split("test", 8, LISTS)
-    monkeypatch.setattr(gallery_module, "decode_all", None)
-    second = GALLERY.load_split("test", 8, LISTS)
+    first = DATASET.load_split("test", 8, LISTS)
+    monkeypatch.setattr(image_dataset, "decode_all", None)
+    second = DATASET.load_split("test", 8, LISTS)
     np.testing.assert_array_equal(first.images, second.images)
     assert second.known_sha256 == first.sha256
 
@@ -138,18 +138,18 @@ def test_a_changed_picture_is_decoded_again(given: Path) -> None:
 def test_sizes_do_not_mix(given: Path) -> None:
     """Each size has its own array."""
     write_folder(given, FILES)
-    shapes = [GALLERY.load_split("test", size, LISTS).images.shape for size in (4, 8, 4)]
+    shapes = [DATASET.load_split("test", size, LISTS).images.shape for size in (4, 8, 4)]
     assert shapes == [(3, 4, 4, 1), (3, 8, 8, 1), (3, 4, 4, 1)]
 
 
 def test_places_are_tried_in_the_documented_order(given: Path, tmp_path: Path) -> None:
     """Sub-folders, the given folder, then the cache; in each a folder before an archive."""
-    assert GALLERY.locate() is None
+    assert DATASET.locate() is None
     for folder in (tmp_path / "cache/datasets/toy", given, given / "toy-data"):
         archive = write_zip(folder / "toys.zip", FILES)
-        assert GALLERY.locate() == archive
+        assert DATASET.locate() == archive
         write_folder(folder, FILES)
-        assert GALLERY.locate() == GALLERY.obtain() == folder
+        assert DATASET.locate() == DATASET.obtain() == folder
         assert greys() == [5, 0, 4]
 
 
@@ -165,7 +165,7 @@ def test_an_archive_may_be_given_itself(tmp_path: Path, monkeypatch: pytest.Monk
     """The variable may name the archive instead of its folder."""
     path = write_zip(tmp_path / "elsewhere" / "archive.zip", FILES)
     monkeypatch.setenv("TINYML_BENCH_DATA", str(path))
-    assert GALLERY.locate() == path
+    assert DATASET.locate() == path
     assert greys() == [5, 0, 4]
 
 
@@ -193,7 +193,7 @@ def test_the_wrong_archive_under_the_right_name_is_an_error(
         "is no complete zip archive" if content else "holds HAM10000_metadata.csv, nothing of toy"
     )
     assert f"{given / 'toys.zip'} {said}" in str(caught.value)
-    assert GALLERY.locate() is None
+    assert DATASET.locate() is None
 
 
 def test_where_nothing_is_all_is_told(given: Path, tmp_path: Path) -> None:
@@ -219,19 +219,19 @@ def test_an_empty_or_unset_folder_is_mentioned(
 ) -> None:
     """Who has set nothing learns that it could be set."""
     with pytest.raises(DataMissingError, match=f"TINYML_BENCH_DATA={given}: nothing of toy"):
-        GALLERY.obtain()
+        DATASET.obtain()
     monkeypatch.delenv("TINYML_BENCH_DATA")
     with pytest.raises(DataMissingError, match="TINYML_BENCH_DATA: not set"):
-        GALLERY.obtain()
+        DATASET.obtain()
 
 
-def downloadable(*fetchers: Fake) -> Gallery:
-    """Return the gallery with one download."""
+def downloadable(*fetchers: Fake) -> ImageDataset:
+    """Return the dataset with one download."""
     import hashlib
 
     content = archive_of(FILES)
     file = DataFile("toys.zip", f"md5:{hashlib.md5(content).hexdigest()}", len(content))  # noqa: S324 - what the publisher states
-    return replace(GALLERY, downloads=(FileSource("toy", (file,), fetchers=fetchers),))
+    return replace(DATASET, downloads=(FileSource("toy", (file,), fetchers=fetchers),))
 
 
 def test_fetching_fills_the_cache(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

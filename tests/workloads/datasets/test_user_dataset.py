@@ -11,7 +11,7 @@ from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.workloads.datasets.user_dataset import (
     CALIBRATION_SAMPLES,
-    Provided,
+    UserDataset,
     judging_order,
 )
 from tinyml_bench.workloads.datasets.user_samples import Samples
@@ -30,7 +30,7 @@ def samples(word, given):
 def provided(test=TEST, train=None, calibration=None):
     """Return what these arguments make."""
     given = {"test": test, "train": train, "calibration": calibration}
-    return Provided(**{word: samples(word, one) for word, one in given.items()})
+    return UserDataset(**{word: samples(word, one) for word, one in given.items()})
 
 
 def test_calibration_is_drawn_from_training_data():
@@ -100,7 +100,7 @@ def test_images_of_a_folder_keep_their_names(tmp_path):
         for step in range(8):
             path = tmp_path / "images" / name / f"{shade + step}.png"
             Image.new("L", (2, 2), shade + step).save(path)
-    given = Provided(Samples("test=", "images", tmp_path), shapes=lambda: ((None, 2, 2, 1),))
+    given = UserDataset(Samples("test=", "images", tmp_path), shapes=lambda: ((None, 2, 2, 1),))
     inputs = (Input("image", (None, 2, 2, 1), "uint8"),)
     for split in (given("test"), given.stored(Cache(tmp_path / "cache"), lambda: inputs)("test")):
         shades = [int(Path(one).stem) for one in split.ids]

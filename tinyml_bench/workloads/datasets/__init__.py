@@ -1,4 +1,4 @@
-"""Labelled images by name: what every workload is trained, calibrated and judged on."""
+"""Labelled datasets by name, for training, calibration and evaluation."""
 
 from __future__ import annotations
 

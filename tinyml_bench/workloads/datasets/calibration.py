@@ -1,4 +1,4 @@
-"""Calibration samples: drawn from training data, of several classes, and none of them judged by."""
+"""Calibration samples: drawn from training data and checked against the test samples."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _NEXT = "draw calibration images at random from the training images that are no 
 def check(dataset: str, calibration: Split, test: Split, *, of_classes: bool = True) -> None:
     """Refuse a calibration split that would make a variant look better, or worse, than it is.
 
+    One shared image is enough: leaving a duplicate out costs a line, a leak the worth of every
+    figure.
+
     Parameters
     ----------
     dataset : str
@@ -31,14 +34,14 @@ def check(dataset: str, calibration: Split, test: Split, *, of_classes: bool = T
         A calibration image is a test image too, pixel by pixel; or all calibration images are of
         one class while the test images are not.
     """
-    leaked = shared(calibration, test)
+    leaked = shared_samples(calibration, test)
     if leaked:
-        mine, theirs = leaked[0]
-        more = f" and {len(leaked) - 1} more" if len(leaked) > 1 else ""
+        position, test_position = leaked[0]
+        and_more = f" and {len(leaked) - 1} more" if len(leaked) > 1 else ""
         raise UsageError(
-            f"dataset {dataset!r}: calibration image {calibration.ids[mine]!r} is also test image "
-            f"{test.ids[theirs]!r}{more}, so the ranges would be taken from what they are judged "
-            f"by; {_NEXT}"
+            f"dataset {dataset!r}: calibration image {calibration.ids[position]!r} is also test "
+            f"image {test.ids[test_position]!r}{and_more}, so the ranges would be taken from what "
+            f"they are judged by; {_NEXT}"
         )
     if not (of_classes and _has_classes(calibration) and _has_classes(test)):
         return
@@ -50,11 +53,12 @@ def check(dataset: str, calibration: Split, test: Split, *, of_classes: bool = T
         )
 
 
-def drawn(argument: str, train: Split, test: Split, samples: int) -> Split:
+def draw(argument: str, train: Split, test: Split, samples: int) -> Split:
     """Draw calibration samples from training samples, always the same ones.
 
     Of each class as large a share as it has, and one at least, where labels are classes. Samples
-    that are in the test split too are left out.
+    that are in the test split too are left out, and refused only if most are: rows of a table
+    repeat by chance.
 
     Parameters
     ----------
@@ -79,39 +83,41 @@ def drawn(argument: str, train: Split, test: Split, samples: int) -> Split:
     spread = np.linspace(0, len(train) - 1, min(samples, len(train))).round().astype(np.int64)
     chosen = order[np.union1d(spread, firsts[:samples])]
     # Some quantizers average over the samples in their order, which must not be that of classes.
-    found = train.part(generator.permutation(chosen))
-    leaked = {mine for mine, _ in shared(found, test)}
-    if 2 * len(leaked) > len(found):
+    selected = train.part(generator.permutation(chosen))
+    leaked = {position for position, _ in shared_samples(selected, test)}
+    if 2 * len(leaked) > len(selected):
         raise UsageError(
-            f"{argument}: {len(leaked)} of {len(found)} samples drawn from it are test samples "
+            f"{argument}: {len(leaked)} of {len(selected)} samples drawn from it are test samples "
             f"too, so ranges would be taken from what they are judged by; {_NEXT}"
         )
-    return found.part(np.array([n for n in range(len(found)) if n not in leaked]))
+    return selected.part(np.array([n for n in range(len(selected)) if n not in leaked]))
 
 
-def shared(calibration: Split, test: Split) -> list[tuple[int, int]]:
-    """Return the positions of samples that are in both, in `calibration` and in `test`."""
-    if [one.shape[1:] for one in calibration.inputs] != [one.shape[1:] for one in test.inputs]:
+def shared_samples(calibration: Split, test: Split) -> list[tuple[int, int]]:
+    """Return the positions in `calibration` and in `test` of each sample that both contain."""
+    if [array.shape[1:] for array in calibration.inputs] != [
+        array.shape[1:] for array in test.inputs
+    ]:
         return []
     places: dict[int, list[int]] = {}
     for position in range(len(test)):
         places.setdefault(_checksum(test, position), []).append(position)
     return [
-        (mine, theirs)
-        for mine in range(len(calibration))
-        for theirs in places.get(_checksum(calibration, mine), ())
+        (position, test_position)
+        for position in range(len(calibration))
+        for test_position in places.get(_checksum(calibration, position), ())
         if all(
-            np.array_equal(ours[mine], others[theirs])
-            for ours, others in zip(calibration.inputs, test.inputs, strict=True)
+            np.array_equal(array[position], test_array[test_position])
+            for array, test_array in zip(calibration.inputs, test.inputs, strict=True)
         )
     ]
 
 
 def _checksum(split: Split, position: int) -> int:
-    found = 0
-    for one in split.inputs:
-        found = zlib.crc32(np.ascontiguousarray(one[position]).data, found)
-    return found
+    checksum = 0
+    for array in split.inputs:
+        checksum = zlib.crc32(np.ascontiguousarray(array[position]).data, checksum)
+    return checksum
 
 
 def _has_classes(split: Split) -> bool:

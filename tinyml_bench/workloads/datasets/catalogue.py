@@ -1,4 +1,4 @@
-"""The datasets that are known by name, and the decorator that makes one known."""
+"""The registry of datasets, and the decorator that adds one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ L = TypeVar("L", bound=Loader)
 
 
 class Load(Protocol):
-    """A split's name, and the side of its square images in pixels, to that split."""
+    """A function that loads a split by its name and, optionally, the side of its square images."""
 
     def __call__(self, split: str, size: int | None = None) -> Split:
         """Return one split; a `size` of ``None`` is the dataset's own."""

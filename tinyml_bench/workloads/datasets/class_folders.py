@@ -1,4 +1,4 @@
-"""A folder of images, one folder for each class: the classes are the folders' names, sorted."""
+"""Images in one folder per class; the classes are the folders' names, sorted."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ _CHANNELS = (1, 3)
 def class_names(folder: Path) -> tuple[str, ...]:
     """Return the names of the folders in `folder`, sorted; hidden ones do not count."""
     return tuple(
-        sorted(one.name for one in folder.iterdir() if one.is_dir() and one.name[0] != ".")
+        sorted(
+            subfolder.name
+            for subfolder in folder.iterdir()
+            if subfolder.is_dir() and subfolder.name[0] != "."
+        )
     )
 
 
 def read(
-    folder: Path, shape: Sequence[int | None], most: int | None = None
+    folder: Path, shape: Sequence[int | None], limit: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Decode the images.
+    """Read and decode the images.
 
     Parameters
     ----------
     folder : Path
     shape : sequence of int or None
         Of the model's input: batch, height, width, channels. Images are stretched to it.
-    most : int or None
+    limit : int or None
         Take about so many, as many of each class, spread over its files; ``None`` takes all.
 
     Returns
@@ -52,30 +56,30 @@ def read(
         A file is no image.
     """
     _, height, width, channels = _image_shape(shape)
-    chosen = _chosen(folder, most)
+    chosen = _chosen(folder, limit)
     images = np.empty((len(chosen), height, width, channels), np.uint8)
-    for place, (_, path) in enumerate(chosen):
-        images[place] = decode(path.read_bytes(), (height, width), channels, str(path))
+    for position, (_, path) in enumerate(chosen):
+        images[position] = decode(path.read_bytes(), (height, width), channels, str(path))
     labels = np.array([number for number, _ in chosen], np.int64)
     return images, labels, tuple(f"{path.parent.name}/{path.name}" for _, path in chosen)
 
 
-def _chosen(folder: Path, most: int | None) -> list[tuple[int, Path]]:
+def _chosen(folder: Path, limit: int | None) -> list[tuple[int, Path]]:
     names = class_names(folder)
     if len(names) < 2:
         raise ValueError(
             f"{folder} holds {len(names)} folders; expected one for each class, with its images"
         )
     files = [
-        sorted(one for one in (folder / name).iterdir() if one.suffix.lower() in _SUFFIXES)
+        sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES)
         for name in names
     ]
-    for name, found in zip(names, files, strict=True):
-        if not found:
+    for name, paths in zip(names, files, strict=True):
+        if not paths:
             raise ValueError(f"{folder / name} holds no .jpg or .png file")
-    if most is not None:
-        share = max(1, most // len(names))
-        files = [found[:: -(-len(found) // share)] for found in files]
+    if limit is not None:
+        share = max(1, limit // len(names))
+        files = [paths[:: -(-len(paths) // share)] for paths in files]
     turns = itertools.zip_longest(*files)
     return [
         (number, path) for turn in turns for number, path in enumerate(turn) if path is not None

@@ -82,7 +82,7 @@ SOURCE = FileSource(
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How many training images of each class are kept aside.
+    """Numbers of training images of each class set aside for validation and calibration.
 
     Parameters
     ----------
@@ -124,13 +124,16 @@ def load_split(source: FileSource, split: str, cut: Cut) -> Split:
     DataMissingError, DataCorruptError, CacheError
         As in :meth:`FileSource.read`.
     """
-    part = "t10k" if split == "test" else "train"
-    image_file, label_file = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    official_part = "t10k" if split == "test" else "train"
+    image_file, label_file = (
+        f"{official_part}-images-idx3-ubyte",
+        f"{official_part}-labels-idx1-ubyte",
+    )
     image_content, label_content = source.read(image_file, label_file)
     images = parse_idx(image_content, axes=3, name=image_file)
     labels = parse_idx(label_content, axes=1, name=label_file)
     chosen = choose(split, labels, cut)
-    ids = tuple(f"{part}-{index:05d}" for index in chosen.tolist())
+    ids = tuple(f"{official_part}-{index:05d}" for index in chosen.tolist())
     return Split(split, images[chosen][..., None], labels[chosen].astype(np.int64), ids)
 
 
@@ -155,11 +158,11 @@ def choose(split: str, labels: NDArray[np.uint8], cut: Cut) -> NDArray[np.int64]
     if split == "test":
         return shuffled
     by_class = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
-    kept = cut.validation + cut.calibration
+    aside = cut.validation + cut.calibration
     if split == "validation":
         return _in_turn([indices[: cut.validation] for indices in by_class])
     if split == "calibration":
-        return _in_turn([indices[cut.validation : kept] for indices in by_class])
+        return _in_turn([indices[cut.validation : aside] for indices in by_class])
     return np.sort(np.concatenate([indices[cut.validation :] for indices in by_class]))
 
 

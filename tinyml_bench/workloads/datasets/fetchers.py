@@ -1,4 +1,4 @@
-"""Ways to get files over the network into a folder; what they bring is verified by the source."""
+"""Ways to download a dataset's files into a folder; the source verifies them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEADERS = {"User-Agent": "tinyml-bench"}
 
 
 class FetchError(Exception):
-    """One way to get the files did not work; the source goes on to the next."""
+    """A way to get the files failed; the source tries the next one."""
 
 
 class Fetcher(Protocol):
@@ -35,7 +35,7 @@ class Fetcher(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is, for messages."""
+        """Name of this way, for messages."""
         ...
 
     @property
@@ -211,11 +211,11 @@ class AptPackage:
 
     @property
     def advice(self) -> str:
-        """The command that installs it for everyone."""
+        """The command that installs the package system-wide."""
         return f"apt-get install {self.package}  (as root)"
 
     def fetch(self, folder: Path, *, progress: bool) -> None:
-        """Download the package, unpack it, keep the files.
+        """Download the package, unpack it and copy the files.
 
         Raises
         ------
@@ -236,9 +236,9 @@ class AptPackage:
         console = Console(stderr=True, quiet=not progress)
         with console.status(self.label):
             archive = self._download(work)
-            done = self._run(["dpkg-deb", "-x", str(archive), str(unpacked)], work)
-        if done.returncode:
-            raise FetchError(_last_words(done))
+            completed = self._run(["dpkg-deb", "-x", str(archive), str(unpacked)], work)
+        if completed.returncode:
+            raise FetchError(_last_words(completed))
         if not (unpacked / self.folder).is_dir():
             raise FetchError(f"{archive.name} has no folder {self.folder}")
         for path in (unpacked / self.folder).iterdir():
@@ -248,23 +248,23 @@ class AptPackage:
     def _download(self, work: Path) -> Path:
         work.mkdir()
         options = _options(*_APT_PATIENCE)
-        words = []
-        done = self._run(["apt-get", "-q", *options, "download", self.package], work)
-        if done.returncode:
+        reasons = []
+        completed = self._run(["apt-get", "-q", *options, "download", self.package], work)
+        if completed.returncode:
             options += _private_state(work)
             # One broken repository fails the update, but the lists of the others are there.
             updated = self._run(["apt-get", "-q", *options, "update"], work)
-            words.append(_last_words(updated))
-            done = self._run(["apt-get", "-q", *options, "download", self.package], work)
+            reasons.append(_last_words(updated))
+            completed = self._run(["apt-get", "-q", *options, "download", self.package], work)
         archive = next(work.glob("*.deb"), None)
-        if done.returncode or archive is None:
-            words.append(_last_words(done))
-            raise FetchError("; ".join(filter(None, words)) or "apt-get left no .deb file")
+        if completed.returncode or archive is None:
+            reasons.append(_last_words(completed))
+            raise FetchError("; ".join(filter(None, reasons)) or "apt-get left no .deb file")
         return archive
 
     def _run(self, command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command,
                 cwd=cwd,
                 env={**os.environ, "LC_ALL": "C"},
@@ -278,9 +278,9 @@ class AptPackage:
             )
         except subprocess.TimeoutExpired as error:
             raise FetchError(f"{command[0]} took over {self.limit_seconds:g} seconds") from error
-        if done.returncode and os.strerror(errno.ENOSPC) in done.stderr:
+        if completed.returncode and os.strerror(errno.ENOSPC) in completed.stderr:
             raise _disk_full(cwd)
-        return done
+        return completed
 
 
 def _private_state(work: Path) -> list[str]:
@@ -307,12 +307,12 @@ def _disk_full(folder: Path) -> OSError:
 
 
 def _options(*settings: str) -> list[str]:
-    return [part for setting in settings for part in ("-o", setting)]
+    return [argument for setting in settings for argument in ("-o", setting)]
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the most telling line: an error, else a failed download, else what came last."""
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+def _last_words(completed: subprocess.CompletedProcess[str]) -> str:
+    """Return the line that explains a failure: an error, a failed download, or the last line."""
+    lines = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("E:")]
     failed = [line for line in lines if line.startswith("W: Failed to fetch")]
     return (errors or failed or lines or [""])[-1]

@@ -20,7 +20,7 @@ _UNSIGNED_BYTES = 0x08
 
 
 def parse_idx(content: bytes, *, axes: int, name: str) -> NDArray[np.uint8]:
-    """Return the array of unsigned bytes that an IDX file holds, read-only.
+    """Return the array of unsigned bytes in an IDX file, read-only.
 
     Parameters
     ----------

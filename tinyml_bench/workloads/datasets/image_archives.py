@@ -1,4 +1,4 @@
-"""Folders and zip archives, read alike: an archive is read where it lies and never unpacked.
+"""Folders and zip archives behind one interface; archives are read in place, never unpacked.
 
 So nothing that an archive says about paths, links or sizes can reach the disk.
 """
@@ -24,23 +24,23 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplem
 
 
 class Tree(Protocol):
-    """Files by their path inside, which has ``/`` between its parts."""
+    """Files by path, relative to a folder or an archive's root, with ``/`` as separator."""
 
     @property
     def path(self) -> Path:
-        """Where it is on disk."""
+        """Its path on disk."""
         ...
 
     def files(self, folder: str = "") -> frozenset[str]:
-        """Return the names of the files right in `folder`; none where there is no such folder."""
+        """Return the names of the files directly in `folder`; none where it does not exist."""
         ...
 
     def stamp(self, file: str) -> str:
-        """Return what is sure to change when the content of `file` does, without reading it."""
+        """Return a text that changes whenever the content of `file` does, without reading it."""
         ...
 
     def reading(self) -> AbstractContextManager[Callable[[str], bytes]]:
-        """Return what gives a function from path to content; threads may share it."""
+        """Return a context with a function from a path to its content; threads may share it."""
         ...
 
 
@@ -62,7 +62,7 @@ class FolderTree:
         return self._path
 
     def files(self, folder: str = "") -> frozenset[str]:
-        """Return the names of the files right in `folder`, links to files included."""
+        """Return the names of the files directly in `folder`, including links to files."""
         try:
             with os.scandir(self._path / folder) as entries:
                 return frozenset(e.name for e in entries if e.name[0] != "." and e.is_file())
@@ -81,7 +81,7 @@ class FolderTree:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[str], bytes]]:
-        """Give a function that returns a file's content, or raises what says what is wrong."""
+        """Yield a function that returns a file's content."""
 
         def read(file: str) -> bytes:
             path = self._path / file
@@ -127,17 +127,17 @@ class ZipTree:
         return self._path
 
     def files(self, folder: str = "") -> frozenset[str]:
-        """Return the names of the files right in `folder`."""
+        """Return the names of the files directly in `folder`."""
         return frozenset(self._folders.get(folder, ()))
 
     def stamp(self, file: str) -> str:
-        """Return size and checksum, as the archive's directory has them."""
+        """Return size and checksum from the archive's directory."""
         member = self._members[file]
         return f"{member.file_size} bytes crc {member.CRC:08x}"
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[str], bytes]]:
-        """Give a function that returns a member's content, checked against its checksum."""
+        """Yield a function that returns a member's content, verified by its checksum."""
 
         def read(file: str) -> bytes:
             member = self._members[file]
@@ -157,10 +157,10 @@ class ZipTree:
         yield read
 
     def summary(self) -> str:
-        """Name some of what is at the top of it."""
+        """Name a few of its top-level entries."""
         tops = sorted({file.partition("/")[0] for file in self._members})
-        more = f" and {len(tops) - 3} more" if tops[3:] else ""
-        return ", ".join(tops[:3]) + more or "no files"
+        and_more = f" and {len(tops) - 3} more" if tops[3:] else ""
+        return ", ".join(tops[:3]) + and_more or "no files"
 
     def _add(self, member: zipfile.ZipInfo) -> None:
         path = PurePosixPath(member.filename)

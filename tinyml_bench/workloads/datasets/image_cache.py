@@ -1,4 +1,4 @@
-"""Images that were dear to make, kept in the cache and read through memory maps.
+"""A cache of decoded images, read through memory maps.
 
 An array is a ``.npy`` file and beside it a ``.json`` file with the hash of what it holds. The
 second one is written last: without it, or where the two do not fit together, there is no array.
@@ -36,7 +36,7 @@ Made = Generator[Images, None, None]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in the cache for the images of one split at one size.
+    """The cache entry of the images of one split at one size.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Slot:
 
     @property
     def path(self) -> Path:
-        """Where the array is, or would be."""
+        """The file of the array, which may not exist."""
         return self.folder / f"{self.name}-{self.key[:32]}.npy"
 
     def obtain(self, make: Callable[[], Made]) -> tuple[Images, str]:
@@ -80,30 +80,30 @@ class Slot:
         CacheError
             The cache folder cannot be written, or the disk is full.
         """
-        found = self.find()
-        if found is not None:
-            return found
+        cached = self.find()
+        if cached is not None:
+            return cached
         with self._writing():
-            found = self.find()  # another process may have been quicker to the lock
-            if found is None:
+            cached = self.find()  # another process may have been quicker to the lock
+            if cached is None:
                 self._remove_old()
                 self._write(make())
-                found = self.find()
-        if found is None:
+                cached = self.find()
+        if cached is None:
             raise CacheError(f"{self.path} has changed while it was written; run it again")
-        return found
+        return cached
 
     def find(self) -> tuple[Images, str] | None:
-        """Return what `obtain` does, or ``None`` where it is not there whole."""
+        """Return what `obtain` returns, or ``None`` where no complete array is cached."""
         try:
-            known = json.loads(self._facts_path.read_bytes())
-            if known["format"] != FORMAT or not self.path.is_file():
+            facts = json.loads(self._facts_path.read_bytes())
+            if facts["format"] != FORMAT or not self.path.is_file():
                 return None
             images = np.load(self.path, mmap_mode="r", allow_pickle=False)
             if images.shape != self.shape or images.dtype != np.uint8:
                 return None
-            sha256 = str(known["sha256"])
-            if known["written"] != _state(self.path):
+            sha256 = str(facts["sha256"])
+            if facts["written"] != _state(self.path):
                 # Copied, restored or changed: only the content itself can tell.
                 if content_sha256(images, self.labels) != sha256:
                     return None
@@ -173,7 +173,7 @@ class Slot:
             ) from error
 
     def _remove_old(self) -> None:
-        """Remove what killed processes have left, and what nobody has asked for in a month."""
+        """Remove what killed processes left behind, and what was not used for a month."""
         now = time.time()
         for path in self.folder.glob(f".{self.name}-*.tmp"):
             _remove_if_before(path, now - _HALF_WRITTEN_SECONDS)
@@ -183,7 +183,7 @@ class Slot:
 
 
 def _reserve(file: IO[bytes], size_bytes: int) -> None:
-    """Fail now, not in a minute, where the disk has no room for it."""
+    """Fail at once, not after a minute of writing, where the disk has no room."""
     if shutil.disk_usage(file.fileno()).free < size_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -1,4 +1,4 @@
-"""A dataset of pictures on disk: in a folder or in a zip archive, as people download them."""
+"""Image datasets on disk, in a folder or a zip archive, as people download them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tinyml_bench.workloads.datasets.split_lists import Entry, Lists
 
 
 class Layout(Protocol):
-    """How a dataset's pictures lie in trees."""
+    """The way a dataset's pictures are laid out in folders or archives."""
 
     def is_in(self, tree: Tree) -> bool:
-        """Tell whether anything of the dataset is there; nothing is verified."""
+        """Tell whether the tree has anything of the dataset; nothing is verified."""
         ...
 
     def pictures(self, trees: Sequence[Tree], lists: Lists) -> Mapping[str, Picture]:
@@ -41,7 +41,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What to tell people who look for a dataset.
+    """Licence, web pages and folder layout to show to people who look for a dataset.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
-    """Where a dataset's pictures are, and how they become arrays.
+class ImageDataset:
+    """A dataset's pictures on disk: where to find them and how to decode them.
 
     First ``TINYML_BENCH_DATA`` (a sub-folder named as in `folders`, the folder itself, or a zip
     archive), then the user's cache. Archives are read where they lie. Nothing is downloaded but by
@@ -99,7 +99,7 @@ class Gallery:
         return cache_folder() / "datasets" / self.name
 
     def locate(self) -> Path | None:
-        """Return the folder or archive where the pictures are, ``None`` where they are nowhere.
+        """Return the folder or archive with the pictures, ``None`` where there is none.
 
         Nothing is verified before `load_split`.
         """
@@ -110,7 +110,7 @@ class Gallery:
         return trees[0].path if trees else None
 
     def obtain(self, *, progress: bool = False) -> Path:  # noqa: ARG002 - a source's signature
-        """Return the folder or archive where the pictures are.
+        """Return the folder or archive with the pictures.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Gallery:
         return trees[0].path
 
     def fetch(self, *, progress: bool = False) -> Path:
-        """Download the files that the cache lacks, and return their folder.
+        """Download the files missing from the cache, and return their folder.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Gallery:
         return self.cached_folder
 
     def load_split(self, split: str, size: int, lists: Lists) -> Split:
-        """Return one split, decoded when it is first asked for and memory-mapped from then on.
+        """Return one split; decoded on first use, memory-mapped afterwards.
 
         Parameters
         ----------
@@ -169,9 +169,9 @@ class Gallery:
         CacheError
             The cache cannot be written.
         """
-        found = self._pictures(lists)
+        by_id = self._pictures(lists)
         entries = lists[split]
-        pictures = [found[entry.id] for entry in entries]
+        pictures = [by_id[entry.id] for entry in entries]
         slot = Slot(
             dataset=self.name,
             name=f"{split}-{size}",
@@ -202,7 +202,7 @@ class Gallery:
         return trees, complaints
 
     def _search(self) -> tuple[Sequence[Tree], Sequence[str]]:
-        """Return the trees that have something of the dataset, and what is wrong with others.
+        """Return the trees with anything of the dataset, and what is wrong with the others.
 
         Trees of one folder belong together: metadata may lie beside archives of pictures. With
         trees come complaints about the same folder, without any the ones about all places.
@@ -211,18 +211,18 @@ class Gallery:
         for label, roots in self._places():
             complaints = [] if any(root.exists() for root in roots) else ["no such folder"]
             for root in roots:
-                trees, others = self._look(root)
+                trees, rejected = self._look(root)
                 if trees:
-                    return trees, others
-                complaints += others
+                    return trees, rejected
+                complaints += rejected
             tried.append(f"{label}: {'; '.join(complaints) or f'nothing of {self.name}'}")
         return (), tried
 
     def _places(self) -> Iterator[tuple[str, Sequence[Path]]]:
-        given = os.environ.get(DATA_VARIABLE)
-        if given:
-            root = Path(given).expanduser().absolute()
-            yield f"{DATA_VARIABLE}={given}", (*(root / name for name in self.folders), root)
+        root_name = os.environ.get(DATA_VARIABLE)
+        if root_name:
+            root = Path(root_name).expanduser().absolute()
+            yield f"{DATA_VARIABLE}={root_name}", (*(root / name for name in self.folders), root)
         yield f"cache {self.cached_folder}", (self.cached_folder,)
 
     def _look(self, root: Path) -> tuple[list[Tree], list[str]]:

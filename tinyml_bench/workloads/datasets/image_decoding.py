@@ -1,4 +1,4 @@
-"""Encoded images to arrays of one size: decoded, stretched to a square, in several threads.
+"""Decode images into arrays of one size, resized to a square, in several threads.
 
 A picture is stretched to the square, as image loaders of Keras do it: nothing at the edges is lost,
 and whoever starts from a copy of another size gets the same part of the picture. Pillow's bilinear
@@ -42,7 +42,7 @@ class Picture(NamedTuple):
 
     @property
     def stamp(self) -> str:
-        """What is sure to change when its content does."""
+        """A text that changes whenever its content does."""
         return self.tree.stamp(self.file)
 
 
@@ -77,14 +77,14 @@ def decode(
             # Of a large JPEG half, quarter or eighth of the size is decoded where that is at least
             # twice what is wanted: several times faster, and the filter still has enough.
             picture.draft(None, (2 * width, 2 * height))
-            made = picture.convert(_CHANNELS[channels])
-            if made.size != (width, height):
-                made = made.resize((width, height), Image.Resampling.BILINEAR)
+            image = picture.convert(_CHANNELS[channels])
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataCorruptError(
             f"{name} is damaged ({_reason(error)}, {len(content)} bytes); download it again"
         ) from error
-    return np.asarray(made).reshape(height, width, channels)
+    return np.asarray(image).reshape(height, width, channels)
 
 
 def decode_all(
@@ -101,10 +101,10 @@ def decode_all(
     """
     with ExitStack() as stack:
         trees = {id(tree): tree for tree in (picture.tree for picture in pictures)}
-        read = {key: stack.enter_context(tree.reading()) for key, tree in trees.items()}
+        readers = {key: stack.enter_context(tree.reading()) for key, tree in trees.items()}
 
         def decoded(picture: Picture) -> NDArray[np.uint8]:
-            content = read[id(picture.tree)](picture.file)
+            content = readers[id(picture.tree)](picture.file)
             return decode(content, size, channels, str(picture))
 
         arrays = _in_order(decoded, pictures)

@@ -1,4 +1,4 @@
-"""Files that are known by the hash of their content, and the folders where they may be."""
+"""Files identified by a hash of their content, and the folders to look for them in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinyml_bench.errors import DataCorruptError, DataMissingError
 
-_PIECE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class DataFile:
     size_bytes: int
 
     def spellings(self, folder: Path) -> tuple[Path, Path]:
-        """Return the two paths that it can have in `folder`."""
+        """Return the two paths that it may have in `folder`."""
         return folder / self.name, folder / f"{self.name}.gz"
 
     def inside(self, folder: Path) -> Path | None:
-        """Return where it is in `folder`, or ``None`` where it is not there or not readable."""
-        found = (path for path in self.spellings(folder) if os.access(path, os.R_OK))
-        return next(found, None)
+        """Return its path in `folder`, or ``None`` where it is missing or not readable."""
+        paths = (path for path in self.spellings(folder) if os.access(path, os.R_OK))
+        return next(paths, None)
 
     def read(self, folder: Path) -> bytes:
         """Return the content from `folder`, decompressed and verified.
@@ -59,7 +59,7 @@ class DataFile:
         return b"".join(self._pieces(folder))
 
     def verify(self, folder: Path) -> None:
-        """Do what `read` does, but keep nothing in memory.
+        """Verify it as `read` does, without loading it into memory.
 
         Raises
         ------
@@ -70,38 +70,38 @@ class DataFile:
             pass
 
     def _pieces(self, folder: Path) -> Iterator[bytes]:
-        """Yield the content piece by piece; whoever gets them all has the right content."""
+        """Yield the content in chunks; it is verified once all of them are read."""
         path = self.inside(folder) or self.spellings(folder)[0]
         algorithm = self.checksum.rpartition(":")[0] or "sha256"
-        digest, left = hashlib.new(algorithm, usedforsecurity=False), self.size_bytes + 1
+        digest, remaining = hashlib.new(algorithm, usedforsecurity=False), self.size_bytes + 1
         try:
             with _open(path) as stream:
-                while piece := stream.read(min(left, _PIECE_BYTES)):
-                    digest.update(piece)
-                    left -= len(piece)
-                    yield piece
+                while chunk := stream.read(min(remaining, _CHUNK_BYTES)):
+                    digest.update(chunk)
+                    remaining -= len(chunk)
+                    yield chunk
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataCorruptError(f"{path} is damaged: {error}") from error
         except OSError as error:
             raise DataMissingError(f"{path} cannot be read: {error.strerror or error}") from error
-        self._compare(path, algorithm, digest.hexdigest(), self.size_bytes + 1 - left)
+        self._compare(path, algorithm, digest.hexdigest(), self.size_bytes + 1 - remaining)
 
-    def _compare(self, path: Path, algorithm: str, found: str, size_bytes: int) -> None:
+    def _compare(self, path: Path, algorithm: str, actual: str, size_bytes: int) -> None:
         expected = self.checksum.rpartition(":")[2]
-        if found == expected:
+        if actual == expected:
             return
         longer = size_bytes > self.size_bytes
         size = f"more than {self.size_bytes}" if longer else str(size_bytes)
         raise DataCorruptError(
             f"{path} has not the content it should have\n"
             f"  expected {algorithm} {expected}, {self.size_bytes} bytes decompressed\n"
-            f"  found    {algorithm} {found}, {size} bytes decompressed"
+            f"  found    {algorithm} {actual}, {size} bytes decompressed"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere to look: folders of which one may hold the files.
+    """A place to search: folders, one of which may hold the files.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ class Place:
 
     def find(self, files: Sequence[DataFile]) -> Path | None:
         """Return the first folder that has all of `files`, or ``None``; nothing is verified."""
-        found = (f for f in self.folders if all(file.inside(f) for file in files))
-        return next(found, None)
+        folders = (f for f in self.folders if all(file.inside(f) for file in files))
+        return next(folders, None)
 
     def explain(self, files: Sequence[DataFile]) -> str:
-        """Say in a few words why `files` are not here."""
+        """Say briefly why `files` are not here."""
         present = [folder for folder in self.folders if folder.is_dir()]
         if not present:
             return "no such folder"
@@ -128,8 +128,8 @@ class Place:
         lacking = min(([f for f in files if not f.inside(p)] for p in present), key=len)
         if not lacking:
             return "has the files"
-        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
-        return f"no readable {lacking[0].name}[.gz]{more}"
+        and_more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        return f"no readable {lacking[0].name}[.gz]{and_more}"
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -16,7 +16,7 @@ from tinyml_bench.errors import DataCorruptError, DataIncompleteError
 from tinyml_bench.workloads.datasets.catalogue import dataset
 from tinyml_bench.workloads.datasets.fetchers import Download
 from tinyml_bench.workloads.datasets.image_archives import Tree
-from tinyml_bench.workloads.datasets.image_dataset import Gallery, Publication
+from tinyml_bench.workloads.datasets.image_dataset import ImageDataset, Publication
 from tinyml_bench.workloads.datasets.image_decoding import Picture
 from tinyml_bench.workloads.datasets.locations import DataFile
 from tinyml_bench.workloads.datasets.source import FileSource
@@ -51,7 +51,7 @@ PUBLICATION = Publication(
 
 @dataclass(frozen=True, slots=True)
 class ChestXray:
-    """``{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg``, as it is or inside one of some folders.
+    """Layout ``{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg``, at the root or in a known subfolder.
 
     Mendeley's archive has no ``val``: its 16 pictures are in ``train`` there. Kaggle's has all
     twice; the copy inside ``chest_xray/chest_xray`` is left alone where there is the other.
@@ -65,11 +65,11 @@ class ChestXray:
     prefixes: tuple[str, ...] = ("", "chest_xray/", "chest_xray/chest_xray/")
 
     def is_in(self, tree: Tree) -> bool:
-        """Tell whether a folder of one of the two classes has files."""
+        """Tell whether a folder of either class has files."""
         return self._prefix(tree) is not None
 
     def pictures(self, trees: Sequence[Tree], lists: Lists) -> Mapping[str, Picture]:
-        """Return the pictures by name, each from the folder in which it belongs.
+        """Return the pictures by name, each from the folder it belongs to.
 
         Raises
         ------
@@ -80,8 +80,8 @@ class ChestXray:
         """
         tree = trees[0]
         prefix = self._prefix(tree) or ""
-        where = f"{tree.path}{'/' if prefix else ''}{prefix.rstrip('/')}"
-        found = {
+        source = f"{tree.path}{'/' if prefix else ''}{prefix.rstrip('/')}"
+        names_in = {
             f"{part}/{label}": {
                 name.removesuffix(SUFFIX)
                 for name in tree.files(f"{prefix}{part}/{label}")
@@ -90,9 +90,9 @@ class ChestXray:
             for part in PARTS
             for label in LABELS
         }
-        expected = _expected(lists, found)
-        _refuse_misplaced(found, expected, where)
-        _refuse_missing(found, expected, where)
+        expected = _expected(lists, names_in)
+        _refuse_misplaced(names_in, expected, source)
+        _refuse_missing(names_in, expected, source)
         return {
             name: Picture(tree, f"{prefix}{folder}/{name}{SUFFIX}")
             for name, folder in expected.items()
@@ -100,11 +100,11 @@ class ChestXray:
 
     def _prefix(self, tree: Tree) -> str | None:
         folders = [f"{part}/{label}" for part in PARTS for label in LABELS]
-        there = (p for p in self.prefixes if any(tree.files(p + folder) for folder in folders))
-        return next(there, None)
+        prefixes = (p for p in self.prefixes if any(tree.files(p + folder) for folder in folders))
+        return next(prefixes, None)
 
 
-SOURCE = Gallery(
+SOURCE = ImageDataset(
     name="pneumonia",
     labels=LABELS,
     channels=1,
@@ -161,7 +161,7 @@ def pneumonia(split: str, size: int | None = None) -> Split:
 
 
 def patient(name: str) -> str:
-    """Return whose X-ray `name` is; a number is one patient, whatever else the name says.
+    """Return the patient of an X-ray: the number in its name.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def patient(name: str) -> str:
 def cut(
     official: Sequence[Entry], share: float = 0.1, calibration: int = 200
 ) -> dict[str, list[Entry]]:
-    """Cut the official train into train, validation and calibration; no patient is parted.
+    """Split the official train set into train, validation and calibration, by patient.
 
     Parameters
     ----------
@@ -197,18 +197,18 @@ def cut(
     validation: list[Entry] = []
     calibrating: list[list[Entry]] = []
     for label in LABELS:
-        mine = sorted(entry for entry in official if entry.label == label)
-        patients = grouped(mine, lambda entry: patient(SAME_PICTURE.get(entry.id, entry.id)))
-        kept: list[list[Entry]] = []
-        taken: list[Entry] = []
+        of_class = sorted(entry for entry in official if entry.label == label)
+        patients = grouped(of_class, lambda entry: patient(SAME_PICTURE.get(entry.id, entry.id)))
+        train_groups: list[list[Entry]] = []
+        moved: list[Entry] = []
         for name in shuffled(sorted(patients), SEED):
-            if len(taken) < share * len(mine):
-                taken += patients[name]
+            if len(moved) < share * len(of_class):
+                moved += patients[name]
             else:
-                kept.append(patients[name])
-        train += sorted(entry for group in kept for entry in group)
-        validation += shuffled(taken, SEED)
-        calibrating.append([group[0] for group in kept[:calibration]])
+                train_groups.append(patients[name])
+        train += sorted(entry for group in train_groups for entry in group)
+        validation += shuffled(moved, SEED)
+        calibrating.append([group[0] for group in train_groups[:calibration]])
     return {
         "train": train,
         "validation": shuffled(validation, SEED),
@@ -216,63 +216,65 @@ def cut(
     }
 
 
-def _expected(lists: Lists, found: Mapping[str, set[str]]) -> dict[str, str]:
-    """Return the folder in which each picture belongs."""
+def _expected(lists: Lists, names_in: Mapping[str, set[str]]) -> dict[str, str]:
+    """Return the folder that each picture belongs to."""
     expected = {}
     for split, entries in lists.items():
         for label, name in entries:
             part = _PART_OF.get(split, "train")
-            if part == "val" and name not in found[f"val/{label}"]:
-                part = "train" if name in found[f"train/{label}"] else part
+            if part == "val" and name not in names_in[f"val/{label}"]:
+                part = "train" if name in names_in[f"train/{label}"] else part
             expected[name] = f"{part}/{label}"
     return expected
 
 
 def _refuse_misplaced(
-    found: Mapping[str, set[str]], expected: Mapping[str, str], where: str
+    names_in: Mapping[str, set[str]], expected: Mapping[str, str], source: str
 ) -> None:
-    wrong = sorted((f, name) for f in found for name in found[f] if expected.get(name) != f)
+    wrong = sorted((f, name) for f in names_in for name in names_in[f] if expected.get(name) != f)
     if not wrong:
         return
     folder, name = wrong[0]
-    if swapped := [part for part in PARTS if _are_swapped(part, found, expected)]:
+    if swapped := [part for part in PARTS if _are_swapped(part, names_in, expected)]:
         first, second = LABELS
         raise DataCorruptError(
-            f"{where}: the folders {first} and {second} of {' and '.join(swapped)} are swapped: "
+            f"{source}: the folders {first} and {second} of {' and '.join(swapped)} are swapped: "
             f"{folder}/{name}{SUFFIX} belongs into {expected[name]}; rename them, or unpack the "
             f"archive again"
         )
     if _OTHER_EDITION.fullmatch(name):
-        what = (
+        problem = (
             f"has the names of version 3 of the publication, such as {folder}/{name}{SUFFIX}; "
             f"the splits here are of version 2, {PUBLICATION.pages[0]}, which Kaggle has too"
         )
     elif name not in expected:
-        what = f"has {folder}/{name}{SUFFIX}, which is no picture of this dataset; remove it"
+        problem = f"has {folder}/{name}{SUFFIX}, which is no picture of this dataset; remove it"
     else:
-        alike = sum(f == folder and expected.get(other) == expected[name] for f, other in wrong)
-        more = f", as do {alike - 1:,} more of that folder" if alike > 1 else ""
-        what = (
-            f"has {folder}/{name}{SUFFIX}, which belongs into {expected[name]}{more}; were folders "
-            f"renamed or mixed? Put it right, or unpack the archive again"
+        same_move = sum(f == folder and expected.get(other) == expected[name] for f, other in wrong)
+        and_rest = f", as do {same_move - 1:,} more of that folder" if same_move > 1 else ""
+        problem = (
+            f"has {folder}/{name}{SUFFIX}, which belongs into {expected[name]}{and_rest}; were "
+            f"folders renamed or mixed? Put it right, or unpack the archive again"
         )
-    raise DataCorruptError(f"{where} {what}")
+    raise DataCorruptError(f"{source} {problem}")
 
 
-def _are_swapped(part: str, found: Mapping[str, set[str]], expected: Mapping[str, str]) -> bool:
+def _are_swapped(part: str, names_in: Mapping[str, set[str]], expected: Mapping[str, str]) -> bool:
     first, second = (f"{part}/{label}" for label in LABELS)
     pairs = ((first, second), (second, first))
     return all(
-        found[here] and all(expected.get(name) == there for name in found[here])
-        for here, there in pairs
+        names_in[folder] and all(expected.get(name) == swapped for name in names_in[folder])
+        for folder, swapped in pairs
     )
 
 
-def _refuse_missing(found: Mapping[str, set[str]], expected: Mapping[str, str], where: str) -> None:
-    missing = sorted((f, name) for name, f in expected.items() if name not in found[f])
+def _refuse_missing(
+    names_in: Mapping[str, set[str]], expected: Mapping[str, str], source: str
+) -> None:
+    missing = sorted((f, name) for name, f in expected.items() if name not in names_in[f])
     if missing:
         folder, name = missing[0]
         raise DataIncompleteError(
-            f"{where} lacks {folder}/{name}{SUFFIX} ({len(missing):,} of {len(expected):,} "
+            f"{source} lacks {folder}/{name}{SUFFIX} ({len(missing):,} of {len(expected):,} "
             f"pictures are not there); unpack or download it again, from {PUBLICATION.pages[0]}"
         )

@@ -1,4 +1,4 @@
-"""HAM10000: dermatoscopic pictures of pigmented skin lesions in seven classes, one a lesion.
+"""HAM10000: dermatoscopic pictures of pigmented skin lesions in seven classes, one per lesion.
 
 References
 ----------
@@ -20,7 +20,7 @@ from tinyml_bench.errors import DataCorruptError, DataIncompleteError
 from tinyml_bench.workloads.datasets.catalogue import dataset
 from tinyml_bench.workloads.datasets.fetchers import Download
 from tinyml_bench.workloads.datasets.image_archives import Tree
-from tinyml_bench.workloads.datasets.image_dataset import Gallery, Publication
+from tinyml_bench.workloads.datasets.image_dataset import ImageDataset, Publication
 from tinyml_bench.workloads.datasets.image_decoding import Picture
 from tinyml_bench.workloads.datasets.locations import DataFile
 from tinyml_bench.workloads.datasets.source import FileSource
@@ -61,7 +61,7 @@ PUBLICATION = Publication(
 
 
 class Row(NamedTuple):
-    """What the metadata say of one picture."""
+    """One picture's row of the metadata."""
 
     lesion: str
     image: str
@@ -70,7 +70,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ham10000:
-    """``HAM10000_metadata.csv`` and the pictures, in one folder or in two.
+    """Layout of ``HAM10000_metadata.csv`` and the pictures, in one folder or two.
 
     Metadata and pictures may be in several trees. Other pictures than those that the metadata name
     do not count: Dataverse offers the challenge's test images and masks beside them.
@@ -91,7 +91,7 @@ class Ham10000:
         return bool(self._metadata(tree) or self._images(tree))
 
     def pictures(self, trees: Sequence[Tree], lists: Lists) -> Mapping[str, Picture]:
-        """Return the pictures by id, all that the metadata name.
+        """Return the pictures by id, all that the metadata list.
 
         Raises
         ------
@@ -102,25 +102,25 @@ class Ham10000:
         """
         rows, name = self._rows(trees)
         self._refuse_other_metadata(rows, lists, name)
-        found: dict[str, Picture] = {}
+        pictures: dict[str, Picture] = {}
         for tree in trees:
             for image, file in self._images(tree).items():
-                found.setdefault(image, Picture(tree, file))
-        missing = sorted(row.image for row in rows if row.image not in found)
+                pictures.setdefault(image, Picture(tree, file))
+        missing = sorted(row.image for row in rows if row.image not in pictures)
         if missing:
             places = " and ".join(str(tree.path) for tree in trees)
             raise DataIncompleteError(
                 f"{places} lacks {missing[0]}.jpg ({len(missing):,} of {len(rows):,} pictures are "
                 f"not there); unpack or download it again, from {PUBLICATION.pages[0]}"
             )
-        return found
+        return pictures
 
     def _rows(self, trees: Sequence[Tree]) -> tuple[list[Row], str]:
         for tree in trees:
             if file := self._metadata(tree):
                 name = f"{tree.path}/{file}"
-                with tree.reading() as read:
-                    return parse_metadata(read(file), name), name
+                with tree.reading() as read_file:
+                    return parse_metadata(read_file(file), name), name
         raise DataIncompleteError(
             f"{trees[0].path} has pictures but no {_METADATA[0]}, which says what they show; "
             f"download it from {PUBLICATION.pages[0]} and put it beside them"
@@ -131,34 +131,40 @@ class Ham10000:
         for entry in sorted({entry for entries in lists.values() for entry in entries}):
             row = by_image.get(entry.id)
             if row is None or row.label != entry.label:
-                says = f"says {row.label}" if row else "has no such row"
-                raise DataCorruptError(_other(name, f"{entry.id} is {entry.label}, it {says}"))
+                statement = f"says {row.label}" if row else "has no such row"
+                raise DataCorruptError(
+                    _wrong_metadata(name, f"{entry.id} is {entry.label}, it {statement}")
+                )
         counts = Counter(row.label for row in rows)
         if counts != self.images_per_label or len(by_image) != len(rows):
             expected = _count(self.images_per_label)
-            raise DataCorruptError(_other(name, f"expected {expected}, it has {_count(counts)}"))
+            raise DataCorruptError(
+                _wrong_metadata(name, f"expected {expected}, it has {_count(counts)}")
+            )
         chosen = {entry.id for entries in lists.values() for entry in entries}
         if len({by_image[image].lesion for image in chosen}) != len(chosen):
-            raise DataCorruptError(_other(name, "two of the chosen pictures show one lesion"))
+            raise DataCorruptError(
+                _wrong_metadata(name, "two of the chosen pictures show one lesion")
+            )
 
     def _metadata(self, tree: Tree) -> str | None:
         for prefix in self.prefixes:
-            there = tree.files(prefix.rstrip("/"))
+            names = tree.files(prefix.rstrip("/"))
             for name in _METADATA:
-                if name in there:
+                if name in names:
                     return prefix + name
         return None
 
     def _images(self, tree: Tree) -> dict[str, str]:
-        found: dict[str, str] = {}
+        paths: dict[str, str] = {}
         # Kaggle's archive has the same folders twice, the second time in lower case.
         for folder in dict.fromkeys((*_FOLDERS, *map(str.lower, _FOLDERS))):
             for prefix in self.prefixes:
                 inside = (prefix + folder).rstrip("/")
                 for name in tree.files(inside):
                     if match := _IMAGE.fullmatch(name):
-                        found.setdefault(match[1], f"{inside}/{name}" if inside else name)
-        return found
+                        paths.setdefault(match[1], f"{inside}/{name}" if inside else name)
+        return paths
 
 
 def _dataverse(name: str, number: str, md5: str, size_bytes: int) -> FileSource:
@@ -171,7 +177,7 @@ def _dataverse(name: str, number: str, md5: str, size_bytes: int) -> FileSource:
     )
 
 
-SOURCE = Gallery(
+SOURCE = ImageDataset(
     name="skin_lesion",
     labels=LABELS,
     channels=3,
@@ -226,7 +232,7 @@ def skin_lesion(split: str, size: int | None = None) -> Split:
 
 
 def parse_metadata(content: bytes, name: str) -> list[Row]:
-    """Return the rows of the metadata, whose fields are parted by commas or tabs.
+    """Return the rows of the metadata, whose fields are separated by commas or tabs.
 
     Raises
     ------
@@ -240,14 +246,16 @@ def parse_metadata(content: bytes, name: str) -> list[Row]:
         return [Row(row["lesion_id"], row["image_id"], row["dx"]) for row in rows]
     except (UnicodeDecodeError, csv.Error, KeyError) as error:
         raise DataCorruptError(
-            _other(name, f"expected a table with lesion_id, image_id and dx, not so: {error!r}")
+            _wrong_metadata(
+                name, f"expected a table with lesion_id, image_id and dx, not so: {error!r}"
+            )
         ) from error
 
 
 def cut(
     rows: Sequence[Row], train: int = 6585, test: int = 840, calibration: int = 50
 ) -> dict[str, list[Entry]]:
-    """Choose the picture with the lowest number of each lesion, and part these by class.
+    """Pick the first picture of each lesion and split these by class.
 
     Parameters
     ----------
@@ -268,26 +276,29 @@ def cut(
     tests = shares(test, sizes)
     trains = shares(train, {label: sizes[label] - tests[label] for label in LABELS})
     validations = shares(round(train / 10), trains)
-    parts: dict[str, list[list[Entry]]] = {}
+    by_split: dict[str, list[list[Entry]]] = {}
     for label, entries in classes.items():
         ends = (0, tests[label], tests[label] + validations[label], tests[label] + trains[label])
-        parts.setdefault("test", []).append(entries[: ends[1]])
-        parts.setdefault("validation", []).append(entries[ends[1] : ends[2]])
-        parts.setdefault("train", []).append(entries[ends[2] : ends[3]])
-        parts.setdefault("over", []).append(entries[ends[3] :])
-    flat = {split: [entry for part in parts[split] for entry in part] for split in parts}
+        by_split.setdefault("test", []).append(entries[: ends[1]])
+        by_split.setdefault("validation", []).append(entries[ends[1] : ends[2]])
+        by_split.setdefault("train", []).append(entries[ends[2] : ends[3]])
+        by_split.setdefault("over", []).append(entries[ends[3] :])
+    flat = {
+        split: [entry for entries_of_class in by_split[split] for entry in entries_of_class]
+        for split in by_split
+    }
     return {
         "train": sorted(flat["train"], key=lambda entry: entry.id),
         "validation": shuffled(flat["validation"], SEED),
-        "calibration": in_turn([entries[:calibration] for entries in parts["train"]]),
+        "calibration": in_turn([entries[:calibration] for entries in by_split["train"]]),
         "test": shuffled(flat["test"], SEED),
         "over": sorted(flat["over"], key=lambda entry: entry.id),
     }
 
 
-def _other(name: str, what: str) -> str:
+def _wrong_metadata(name: str, reason: str) -> str:
     return (
-        f"{name} are not the metadata of HAM10000: {what}; "
+        f"{name} are not the metadata of HAM10000: {reason}; "
         f"download them again, from {PUBLICATION.pages[0]}"
     )
 

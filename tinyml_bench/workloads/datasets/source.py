@@ -1,4 +1,4 @@
-"""Where a dataset's files come from: given folder, cache, system, then the network."""
+"""Find a dataset's files: in the user's folder, cache or system, or else download them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OFFLINE_VARIABLE = "TINYML_BENCH_OFFLINE"
 
 
 class Source(Protocol):
-    """Where a dataset's files come from."""
+    """A place that a dataset's files come from."""
 
     def locate(self) -> Path | None:
-        """Return where the files are, without the network; ``None`` where they are nowhere."""
+        """Return the path of the files, without the network; ``None`` where there are none."""
         ...
 
     def obtain(self, *, progress: bool = False) -> Path:
-        """Return where the files are; how far it goes to get them is its own affair.
+        """Return the path of the files; whether it downloads them is up to the source.
 
         Raises
         ------
@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def fetch(self, *, progress: bool = False) -> Path:
-        """Bring the files into the cache, and return their folder there.
+        """Download the files into the cache, and return their folder.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The files of a dataset, and the order in which they are looked for.
+    """The files of a dataset, and the order in which places are searched for them.
 
     First ``TINYML_BENCH_DATA`` (in a sub-folder named after the dataset, or in the folder itself),
     then the user's cache, then system folders, then the fetchers, which fill the cache. The
@@ -82,7 +82,7 @@ class FileSource:
 
     @property
     def size_bytes(self) -> int:
-        """Length of all files together, decompressed."""
+        """Total length of the files, decompressed."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -163,37 +163,37 @@ class FileSource:
             raise self._corrupt(error) from error
 
     def _chosen(self, names: Sequence[str]) -> tuple[DataFile, ...]:
-        known = {file.name: file for file in self.files}
+        by_name = {file.name: file for file in self.files}
         for name in names:
-            if name not in known:
-                raise UsageError(unknown_name(f"file of {self.name}", name, list(known)))
-        return tuple(known[name] for name in names) or self.files
+            if name not in by_name:
+                raise UsageError(unknown_name(f"file of {self.name}", name, list(by_name)))
+        return tuple(by_name[name] for name in names) or self.files
 
     def _given(self) -> tuple[Place, ...]:
-        given = os.environ.get(DATA_VARIABLE)
-        if not given:
+        value = os.environ.get(DATA_VARIABLE)
+        if not value:
             return ()
-        root = Path(given).expanduser().absolute()
+        root = Path(value).expanduser().absolute()
         folders = (*(root / subfolder for subfolder in self.subfolders), root)
-        return (Place(f"{DATA_VARIABLE}={given}", folders),)
+        return (Place(f"{DATA_VARIABLE}={value}", folders),)
 
-    def _fetch(self, wanted: Sequence[DataFile], *, progress: bool) -> Path:
+    def _fetch(self, files: Sequence[DataFile], *, progress: bool) -> Path:
         if self._is_cached():
             return self.cached_folder
         if not self.fetchers or is_offline():
             why = f"not tried, {OFFLINE_VARIABLE} is set"
-            raise self._missing(wanted, [why for _ in self.fetchers])
+            raise self._missing(files, [why for _ in self.fetchers])
         failures: list[str] = []
         with self._writing() as cached:
             # Another process may have been quicker to the lock.
             while not self._is_cached():
                 if len(failures) == len(self.fetchers):
-                    raise self._missing(wanted, failures)
+                    raise self._missing(files, failures)
                 failures.append(self._attempt(self.fetchers[len(failures)], progress=progress))
         return cached
 
     def _attempt(self, fetcher: Fetcher, *, progress: bool) -> str:
-        """Fill the cache by `fetcher`; return why that did not work, or an empty string."""
+        """Fill the cache by `fetcher`; return the reason for a failure, or an empty string."""
         try:
             self._fetch_by(fetcher, progress=progress)
         except (FetchError, DataCorruptError) as error:
@@ -252,20 +252,22 @@ class FileSource:
             f"`tinyml-bench data fetch {self.name}` puts a right one into the cache."
         )
 
-    def _missing(self, wanted: Sequence[DataFile], failures: Sequence[str]) -> DataMissingError:
+    def _missing(self, files: Sequence[DataFile], failures: Sequence[str]) -> DataMissingError:
         unset = () if os.environ.get(DATA_VARIABLE) else (f"{DATA_VARIABLE}: not set",)
         tried = [
             *unset,
-            *(f"{place.label}: {place.explain(wanted)}" for place in self.places()),
+            *(f"{place.label}: {place.explain(files)}" for place in self.places()),
             *(f"{f.label}: {why}" for f, why in zip(self.fetchers, failures, strict=False)),
         ]
         advice = [
             f"tinyml-bench data fetch {self.name}  (with a network; without {OFFLINE_VARIABLE})",
-            f"export {DATA_VARIABLE}=FOLDER  (that has {', '.join(f.name for f in wanted)})",
+            f"export {DATA_VARIABLE}=FOLDER  (that has {', '.join(f.name for f in files)})",
             *(fetcher.advice for fetcher in self.fetchers if fetcher.advice),
         ]
-        listed = "\n".join(["Tried:", *_bullets(tried), "Do one of:", *_bullets(advice)])
-        return DataMissingError(f"the files of {self.name} are in none of the places.\n{listed}")
+        places_and_advice = "\n".join(["Tried:", *_bullets(tried), "Do one of:", *_bullets(advice)])
+        return DataMissingError(
+            f"the files of {self.name} are in none of the places.\n{places_and_advice}"
+        )
 
 
 def is_offline() -> bool:
@@ -288,13 +290,13 @@ def _unlink_if_wrong(file: DataFile, folder: Path) -> None:
 
 
 def _install(file: DataFile, staging: Path, folder: Path) -> None:
-    found = file.inside(staging)
-    if found is None:
+    path = file.inside(staging)
+    if path is None:
         raise FetchError(f"brought no {file.name}")
     # Downloaders leave files that only their owner can read; a cache may be shared.
-    found.chmod(0o644)
-    target = folder / found.name
-    found.replace(target)
-    for other in file.spellings(folder):
-        if other != target:
-            other.unlink(missing_ok=True)
+    path.chmod(0o644)
+    target = folder / path.name
+    path.replace(target)
+    for spelling in file.spellings(folder):
+        if spelling != target:
+            spelling.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One named part of a dataset: samples, their labels and stable ids."""
+"""A named part of a dataset: samples, their labels and stable ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Inputs = Array | tuple[Array, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Samples in a fixed order, mostly labelled; a smaller sample is a prefix of a larger one.
+    """Samples in a fixed order, usually with labels; a smaller subset is a prefix.
 
     Parameters
     ----------
@@ -64,10 +64,12 @@ class Split:
         if isinstance(self.inputs, Mapping):
             object.__setattr__(self, "input_names", tuple(map(str, self.inputs)))
             object.__setattr__(self, "inputs", tuple(self.inputs.values()))
-        given = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
-        inputs = tuple(_input(one, place, len(given)) for place, one in enumerate(given))
-        if not inputs or len({len(one) for one in inputs}) > 1:
-            lengths = ", ".join(str(len(one)) for one in inputs) or "none"
+        arrays = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+        inputs = tuple(
+            _input(array, position, len(arrays)) for position, array in enumerate(arrays)
+        )
+        if not inputs or len({len(array) for array in inputs}) > 1:
+            lengths = ", ".join(str(len(array)) for array in inputs) or "none"
             raise ValueError(f"inputs must be of one length, got {lengths}")
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "labels", _labels(self.labels, len(inputs[0])))
@@ -109,8 +111,8 @@ class Split:
         Ids and class names are not part of it: no prediction depends on them.
         """
         if not self.known_sha256:
-            found = content_sha256(self.inputs, self.labels, self.input_names)
-            object.__setattr__(self, "known_sha256", found)
+            sha256 = content_sha256(self.inputs, self.labels, self.input_names)
+            object.__setattr__(self, "known_sha256", sha256)
         return self.known_sha256
 
     def prefix(self, n: int) -> Split:
@@ -140,7 +142,7 @@ class Split:
         positions = np.arange(len(self))[chosen]
         return Split(
             self.name,
-            tuple(one[chosen] for one in self.inputs),
+            tuple(array[chosen] for array in self.inputs),
             self.labels[chosen],
             tuple(self.ids[position] for position in positions),
             input_names=self.input_names,
@@ -150,31 +152,31 @@ class Split:
 def content_sha256(inputs: Inputs, labels: NDArray[Any], names: tuple[str, ...] = ()) -> str:
     """Return what :attr:`Split.sha256` is, reading the inputs piece by piece."""
     digest = hashlib.sha256(" ".join(names).encode())
-    for one in inputs if isinstance(inputs, tuple) else (inputs,):
-        digest.update(f"{one.shape} {one.dtype}".encode())
-        step = max(1, _HASHED_AT_ONCE_BYTES * len(one) // max(1, one.nbytes))
-        for first in range(0, len(one), step):
-            digest.update(np.ascontiguousarray(one[first : first + step]).data)
+    for array in inputs if isinstance(inputs, tuple) else (inputs,):
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        step = max(1, _HASHED_AT_ONCE_BYTES * len(array) // max(1, array.nbytes))
+        for first in range(0, len(array), step):
+            digest.update(np.ascontiguousarray(array[first : first + step]).data)
     if labels.ndim != 1 or labels.dtype != np.int64:
         digest.update(f"{labels.shape} {labels.dtype}".encode())
     digest.update(labels.astype(labels.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 
-def _input(given: object, place: int, count: int) -> Array:
-    array = np.asarray(given)
-    what = "inputs" if count == 1 else f"input {place}"
+def _input(values: object, position: int, count: int) -> Array:
+    array = np.asarray(values)
+    label = "inputs" if count == 1 else f"input {position}"
     if array.ndim < 1 or 0 in array.shape:
-        raise ValueError(f"{what} must be (n, ...) with nothing empty, got {array.shape}")
+        raise ValueError(f"{label} must be (n, ...) with nothing empty, got {array.shape}")
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must be numbers, got {array.dtype}")
+        raise ValueError(f"{label} must be numbers, got {array.dtype}")
     if array.dtype.kind == "b" or array.dtype == np.float64:
         array = array.astype(np.uint8 if array.dtype.kind == "b" else np.float32)
     return _sealed(array)
 
 
-def _labels(given: object, n: int) -> Array:
-    labels = np.empty((n, 0), np.float32) if given is None else np.asarray(given)
+def _labels(values: object, n: int) -> Array:
+    labels = np.empty((n, 0), np.float32) if values is None else np.asarray(values)
     if labels.ndim < 1 or len(labels) != n or labels.dtype.kind not in "biuf":
         raise ValueError(
             f"labels must be numbers, ({n}, ...) as one goes with each sample, "

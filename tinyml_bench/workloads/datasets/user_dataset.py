@@ -1,4 +1,4 @@
-"""A dataset from what a user gave to ``register``: the test samples, and what calibrates.
+"""The dataset of a user's own samples: the test samples and those to calibrate with.
 
 Workers read the samples as memory maps from the cache, to which they are written when they are
 first needed.
@@ -34,8 +34,8 @@ _MOST_READ = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Provided:
-    """Loads the splits that a user gave.
+class UserDataset:
+    """Loader of the splits that a user registered.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Provided:
 
     @property
     def calibrates(self) -> bool:
-        """Whether there is anything to calibrate with."""
+        """Whether there are samples to calibrate with."""
         return bool(self.train or self.calibration)
 
     def __call__(self, split: str, size: int | None = None) -> Split:  # noqa: ARG002 - as any dataset's
@@ -67,21 +67,21 @@ class Provided:
             It cannot be made of what was given; the message names the argument.
         """
         if split == "test":
-            found = self.test.read("test", self._shapes)
-            check_samples(len(found), self.test.argument)
-            return found.part(judging_order(len(found)))
+            samples = self.test.read("test", self._shapes)
+            check_samples(len(samples), self.test.argument)
+            return samples.part(judging_order(len(samples)))
         if split == "calibration" and self.calibrates:
             return self._calibration()
         raise DataMissingError(f"{self.test.argument}: no {split} samples were given")
 
     def same_as(self, other: object) -> bool:
-        """Whether both were given the very same samples."""
-        return isinstance(other, Provided) and all(
-            _same(mine and mine.given, theirs and theirs.given)
-            for mine, theirs in zip(self._all(), other._all(), strict=True)
+        """Whether both were registered with identical samples."""
+        return isinstance(other, UserDataset) and all(
+            _same(own and own.given, others and others.given)
+            for own, others in zip(self._all(), other._all(), strict=True)
         )
 
-    def stored(self, cache: Cache, inputs: Callable[[], tuple[Input, ...]]) -> Stored:
+    def stored(self, cache: Cache, inputs: Callable[[], tuple[Input, ...]]) -> CachedDataset:
         """Read all splits and write them to the cache.
 
         Parameters
@@ -92,19 +92,19 @@ class Provided:
         """
 
         def shapes() -> Shapes:
-            return tuple(one.shape for one in inputs())
+            return tuple(network_input.shape for network_input in inputs())
 
-        reading = Provided(self.test, self.train, self.calibration, shapes)
+        reading = UserDataset(self.test, self.train, self.calibration, shapes)
         splits = ("test", "calibration") if self.calibrates else ("test",)
-        written = {name: _written(_named(reading(name), inputs), cache) for name in splits}
-        return Stored(self.test.argument, written)
+        stored_splits = {name: _written(_named(reading(name), inputs), cache) for name in splits}
+        return CachedDataset(self.test.argument, stored_splits)
 
     def _calibration(self) -> Split:
         if self.calibration is not None:
             return self.calibration.read("calibration", self._shapes)
         assert self.train is not None  # noqa: S101 - `calibrates` says so
-        train = self.train.read("calibration", self._shapes, most=_MOST_READ)
-        return calibration.drawn(self.train.argument, train, self("test"), CALIBRATION_SAMPLES)
+        train = self.train.read("calibration", self._shapes, limit=_MOST_READ)
+        return calibration.draw(self.train.argument, train, self("test"), CALIBRATION_SAMPLES)
 
     def _shapes(self) -> Shapes:
         if self.shapes is None:
@@ -117,7 +117,7 @@ class Provided:
 
 @dataclass(frozen=True, slots=True)
 class StoredSplit:
-    """Where the arrays of a split are.
+    """Paths of the arrays of a stored split.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ class StoredSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """Loads splits from the cache, as memory maps.
+class CachedDataset:
+    """Loader of splits from the cache, as memory maps.
 
     Parameters
     ----------
@@ -160,14 +160,21 @@ class Stored:
         """
         if split not in self.splits:
             raise DataMissingError(f"{self.argument}: no {split} samples were given")
-        found = self.splits[split]
-        inputs = tuple(_mapped(path) for path in found.inputs)
-        ids = found.ids or _positions(split, len(inputs[0]))
-        return Split(split, inputs, _mapped(found.labels), ids, found.sha256, found.input_names)
+        stored_split = self.splits[split]
+        inputs = tuple(_mapped(path) for path in stored_split.inputs)
+        ids = stored_split.ids or _positions(split, len(inputs[0]))
+        return Split(
+            split,
+            inputs,
+            _mapped(stored_split.labels),
+            ids,
+            stored_split.sha256,
+            stored_split.input_names,
+        )
 
 
 def judging_order(samples: int) -> NDArray[Any]:
-    """Return the order in which a user's test samples are judged, always the same one.
+    """Return the fixed order in which a user's test samples are judged.
 
     Samples often come class by class: the first of them would be of one class.
 
@@ -190,24 +197,33 @@ def _positions(split: str, samples: int) -> tuple[str, ...]:
 
 
 def _named(split: Split, inputs: Callable[[], tuple[Input, ...]]) -> Split:
-    """Give several inputs the model's names: converters change their order."""
+    """Name several inputs as the model does: converters change their order."""
     if len(split.inputs) == 1 or split.input_names:
         return split
-    names = tuple(one.name for one in inputs())
+    names = tuple(network_input.name for network_input in inputs())
     return replace(split, input_names=names) if len(names) == len(split.inputs) else split
 
 
-def _same(mine: Any, theirs: Any) -> bool:
-    """Whether two arguments are the very same things; arrays are not compared by their values."""
-    if isinstance(mine, tuple | list) and type(mine) is type(theirs) and len(mine) == len(theirs):
-        return all(_same(one, other) for one, other in zip(mine, theirs, strict=True))
-    return mine is theirs or (isinstance(mine, str | Path) and mine == theirs)
+def _same(first: Any, second: Any) -> bool:
+    """Whether two arguments are the same objects; arrays are not compared by value."""
+    if (
+        isinstance(first, tuple | list)
+        and type(first) is type(second)
+        and len(first) == len(second)
+    ):
+        return all(
+            _same(first_item, second_item)
+            for first_item, second_item in zip(first, second, strict=True)
+        )
+    return first is second or (isinstance(first, str | Path) and first == second)
 
 
 def _written(split: Split, cache: Cache) -> StoredSplit:
     positions = split.ids == _positions(split.name, len(split))
     return StoredSplit(
-        tuple(_put(one, split.sha256, f"input {n}", cache) for n, one in enumerate(split.inputs)),
+        tuple(
+            _put(array, split.sha256, f"input {n}", cache) for n, array in enumerate(split.inputs)
+        ),
         _put(split.labels, split.sha256, "labels", cache),
         None if positions else split.ids,
         split.sha256,
@@ -217,9 +233,9 @@ def _written(split: Split, cache: Cache) -> StoredSplit:
 
 def _put(array: NDArray[Any], sha256: str, part: str, cache: Cache) -> Path:
     name = key(split=sha256, part=part)
-    found = cache.get("samples", name, ".npy")
-    if found is not None:
-        return found
+    path = cache.get("samples", name, ".npy")
+    if path is not None:
+        return path
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return cache.put("samples", name, ".npy", buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Samples as users have them: arrays, ``tf.data.Dataset``, a generator, files, folders of images.
+"""Read samples in the forms users have: arrays, ``tf.data``, generators, files, image folders.
 
 What is given is looked at when it is registered, and read when it is first needed.
 """
@@ -33,7 +33,7 @@ _INPUTS = ("x", "inputs")
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Where samples come from, and which argument gave them.
+    """A user's samples, and the argument they were passed as.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Samples:
             return self.folder / Path(self.given)
         return None
 
-    def read(self, split: str, shapes: Callable[[], Shapes], most: int | None = None) -> Split:
+    def read(self, split: str, shapes: Callable[[], Shapes], limit: int | None = None) -> Split:
         """Read the samples.
 
         Parameters
@@ -77,7 +77,7 @@ class Samples:
         shapes : callable
             Returns the shapes of the model's inputs, batch first; asked only where it decides how
             samples are read: whether a stream gives batches, and to which size images are brought.
-        most : int or None
+        limit : int or None
             Read about so many at most: of a stream the first, of a folder some of each class.
 
         Raises
@@ -88,56 +88,56 @@ class Samples:
             They are no samples, or do not belong together.
         """
         try:
-            return self._read(split, shapes, most)
+            return self._read(split, shapes, limit)
         except ValueError as error:
             raise UsageError(f"{self.argument}: {error}") from error
 
-    def _read(self, split: str, shapes: Callable[[], Shapes], most: int | None) -> Split:
+    def _read(self, split: str, shapes: Callable[[], Shapes], limit: int | None) -> Split:
         if self.path is not None:
-            return self._from_path(self.path, split, shapes, most)
+            return self._from_path(self.path, split, shapes, limit)
         if callable(self.given) and not _is_tensorflow(self.given):
-            return self._from_function(split, shapes, most)
+            return self._from_function(split, shapes, limit)
         if _is_stream(self.given):
-            return self._from_stream(self.given.as_numpy_iterator(), split, shapes(), most)
+            return self._from_stream(self.given.as_numpy_iterator(), split, shapes(), limit)
         inputs, labels = self.given if _is_pair(self.given) else (self.given, None)
         return _split(split, inputs, labels)
 
     def _from_path(
-        self, path: Path, split: str, shapes: Callable[[], Shapes], most: int | None
+        self, path: Path, split: str, shapes: Callable[[], Shapes], limit: int | None
     ) -> Split:
         if not path.exists():
             raise DataMissingError(f"{self.argument}: there is no {path}")
         if path.is_dir():
-            images, labels, ids = class_folders.read(path, shapes()[0], most)
+            images, labels, ids = class_folders.read(path, shapes()[0], limit)
             return Split(split, images, labels, ids)
         return _split(split, *_arrays_of(path))
 
-    def _from_function(self, split: str, shapes: Callable[[], Shapes], most: int | None) -> Split:
-        """Read what a function returns: an iterator, or samples in any of the other forms."""
-        made = self.given()
-        if isinstance(made, Iterator):
-            return self._from_stream(made, split, shapes(), most)
-        if callable(made) and not _is_tensorflow(made):
-            raise self._wrong(f"a function that returns a {type(made).__name__}")
-        return Samples(self.argument, made, self.folder)._read(split, shapes, most)
+    def _from_function(self, split: str, shapes: Callable[[], Shapes], limit: int | None) -> Split:
+        """Read what a function returns: an iterator, or samples in any other form."""
+        samples = self.given()
+        if isinstance(samples, Iterator):
+            return self._from_stream(samples, split, shapes(), limit)
+        if callable(samples) and not _is_tensorflow(samples):
+            raise self._wrong(f"a function that returns a {type(samples).__name__}")
+        return Samples(self.argument, samples, self.folder)._read(split, shapes, limit)
 
     def _from_stream(
-        self, stream: Iterable[Any], split: str, shapes: Shapes, most: int | None
+        self, stream: Iterable[Any], split: str, shapes: Shapes, limit: int | None
     ) -> Split:
         inputs: list[list[NDArray[Any]]] = []
         labels: list[NDArray[Any]] = []
         names: tuple[str, ...] = ()
-        for given, label in _elements(stream):
-            names, arrays = _named(given)
+        for element, label in _elements(stream):
+            names, arrays = _named(element)
             batched = arrays[0].ndim == len(shapes[0])
             inputs.append([array if batched else array[np.newaxis] for array in arrays])
             if label is not None:
                 labels.append(np.asarray(label) if batched else np.asarray(label)[np.newaxis])
-            if most is not None and sum(len(one[0]) for one in inputs) >= most:
+            if limit is not None and sum(len(arrays_read[0]) for arrays_read in inputs) >= limit:
                 break
         if not inputs:
             raise ValueError("it gave no sample")
-        joined = [np.concatenate(one) for one in zip(*inputs, strict=True)]
+        joined = [np.concatenate(arrays) for arrays in zip(*inputs, strict=True)]
         fed: Any = dict(zip(names, joined, strict=True)) if names else tuple(joined)
         return _split(split, fed, np.concatenate(labels) if labels else None)
 
@@ -159,29 +159,29 @@ class Samples:
         return UsageError(f"{self.argument}: {_EXPECTED}; got {came}")
 
 
-def _is_pair(given: Any) -> bool:
-    return isinstance(given, tuple | list) and len(given) == 2
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
 
 
-def _is_array(given: Any) -> bool:
-    return hasattr(given, "__array__") or (
-        isinstance(given, Sequence) and not isinstance(given, str | bytes)
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") or (
+        isinstance(value, Sequence) and not isinstance(value, str | bytes)
     )
 
 
-def _is_inputs(given: Any) -> bool:
-    several = given.values() if isinstance(given, Mapping) else given
-    if isinstance(given, Mapping | tuple | list):
-        return bool(given) and all(_is_array(one) for one in several)
-    return hasattr(given, "__array__")
+def _is_inputs(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | tuple | list):
+        return bool(value) and all(_is_array(array) for array in values)
+    return hasattr(value, "__array__")
 
 
-def _is_stream(given: Any) -> bool:
-    return _is_tensorflow(given) or callable(given)
+def _is_stream(value: Any) -> bool:
+    return _is_tensorflow(value) or callable(value)
 
 
-def _is_tensorflow(given: Any) -> bool:
-    return hasattr(given, "as_numpy_iterator")
+def _is_tensorflow(value: Any) -> bool:
+    return hasattr(value, "as_numpy_iterator")
 
 
 def _elements(stream: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -194,11 +194,11 @@ def _elements(stream: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             yield element, None
 
 
-def _named(given: Any) -> tuple[tuple[str, ...], list[NDArray[Any]]]:
-    if isinstance(given, Mapping):
-        return tuple(map(str, given)), [np.asarray(one) for one in given.values()]
-    several = given if isinstance(given, tuple | list) else (given,)
-    return (), [np.asarray(one) for one in several]
+def _named(value: Any) -> tuple[tuple[str, ...], list[NDArray[Any]]]:
+    if isinstance(value, Mapping):
+        return tuple(map(str, value)), [np.asarray(array) for array in value.values()]
+    values = value if isinstance(value, tuple | list) else (value,)
+    return (), [np.asarray(array) for array in values]
 
 
 def _arrays_of(path: Path) -> tuple[Any, NDArray[Any] | None]:
@@ -220,8 +220,8 @@ def _arrays_of(path: Path) -> tuple[Any, NDArray[Any] | None]:
         raise ValueError(f"{path} holds no inputs; expected arrays x and y, got none but labels")
     if len(arrays) == 1:
         return next(iter(arrays.values())), labels
-    named = {name for name in arrays if name in _INPUTS}
-    if named:
+    input_names = {name for name in arrays if name in _INPUTS}
+    if input_names:
         raise ValueError(
             f"{path} holds {', '.join(arrays)}; expected x (or one array for each of the model's "
             f"inputs, by the input's name) and y"

@@ -1,4 +1,4 @@
-"""The suite's networks; each takes raw pixels and does its preprocessing inside the graph."""
+"""The suite's networks; each takes raw pixels and preprocesses them inside the graph."""
 
 from __future__ import annotations
 

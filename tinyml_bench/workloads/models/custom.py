@@ -1,4 +1,4 @@
-"""The suite's own small networks, made of stages that are data."""
+"""The suite's own small convolutional networks, described by stages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyml_bench.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One convolution with batch normalisation and ReLU, and what shrinks its output.
+    """A convolution with batch normalisation and ReLU, and the pooling or stride after it.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Stage:
     padding: str = "same"
 
     def side_after(self, side: int) -> int:
-        """Return the side of the map that this stage makes of a map of `side` pixels."""
+        """Return the side of the output map for an input map of `side` pixels."""
         reach = side - self.kernel + 1 if self.padding == "valid" else side
         return math.ceil(reach / self.stride) // self.pool
 
@@ -125,10 +125,10 @@ def make_custom(  # noqa: PLR0913 - a declaration: all but two are keywords
 
 def _check_fit(input_shape: tuple[int, int, int], stages: tuple[Stage, ...]) -> None:
     for side in input_shape[:2]:
-        left = side
+        remaining = side
         for number, stage in enumerate(stages, start=1):
-            left = stage.side_after(left)
-            if left < 1:
+            remaining = stage.side_after(remaining)
+            if remaining < 1:
                 raise UsageError(
                     f"an image of {input_shape[0]}x{input_shape[1]} pixels is too small: nothing "
                     f"of its {side} pixels is left after stage {number} of {len(stages)}; "

@@ -1,4 +1,4 @@
-"""A network of dense layers alone: what block pruning and sparse kernels are for."""
+"""A network of dense layers, to show block pruning and sparse kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded network as one function of its inputs, whichever Keras or SavedModel it comes from."""
+"""A loaded network as one function of its inputs, from either Keras or a SavedModel."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A network as one function.
+    """A network as one function of its inputs.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class Graph:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the inputs."""
-        return tuple(one.name for one in self.inputs)
+        """Names of the inputs."""
+        return tuple(network_input.name for network_input in self.inputs)
 
     @property
     def is_keras(self) -> bool:
@@ -70,7 +70,7 @@ class Graph:
         return not hasattr(self.module, "signatures")
 
     def sha256(self) -> str:
-        """Return a hash of all operations and weights; it may change with the names of layers."""
+        """Return a hash of all operations and weights; it may change with layer names."""
         concrete = self.function(None).get_concrete_function()
         digest = hashlib.sha256(concrete.graph.as_graph_def().SerializeToString(deterministic=True))
         for variable in concrete.variables:
@@ -78,7 +78,7 @@ class Graph:
         return digest.hexdigest()
 
     def function(self, batch: int | None, shapes: Sequence[tuple[int, ...]] = ()) -> Any:
-        """Wrap the network as a ``tf.function`` of a batch, or of any where `batch` is ``None``.
+        """Wrap the network as a ``tf.function`` of a batch of any size, or of `batch` samples.
 
         Parameters
         ----------
@@ -88,28 +88,28 @@ class Graph:
         import tensorflow as tf
 
         specs = []
-        for place, one in enumerate(self.inputs):
-            shape = list(one.shape[1:])
-            if None in shape and place < len(shapes):
-                shape = list(shapes[place])
-            size = one.shape[0] if batch is None else batch
+        for position, network_input in enumerate(self.inputs):
+            shape = list(network_input.shape[1:])
+            if None in shape and position < len(shapes):
+                shape = list(shapes[position])
+            size = network_input.shape[0] if batch is None else batch
             # The converter names a single input after the function's argument.
-            name = one.name if len(self.inputs) > 1 else None
-            specs.append(tf.TensorSpec([size, *shape], one.dtype, name=name))
+            name = network_input.name if len(self.inputs) > 1 else None
+            specs.append(tf.TensorSpec([size, *shape], network_input.dtype, name=name))
         call = self.call
         if len(specs) == 1:
             return tf.function(lambda image: call(image), input_signature=specs)  # noqa: PLW0108 - its argument names the file's input
         return tf.function(call, input_signature=specs)
 
     def sample(self, arrays: Sequence[NDArray[Any]]) -> Any:
-        """Return one sample as the converter takes it for calibration: by name, where several."""
-        cast = self.cast([np.asarray(one)[np.newaxis] for one in arrays])
+        """Return one sample as the converter takes it for calibration; several inputs by name."""
+        cast = self.cast([np.asarray(array)[np.newaxis] for array in arrays])
         return cast if len(cast) == 1 else dict(zip(self.names, cast, strict=True))
 
     def cast(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Return arrays, one for each input, in the types that the network takes."""
         pairs = zip(inputs, self.inputs, strict=True)
-        return [array.astype(one.dtype, copy=False) for array, one in pairs]
+        return [array.astype(network_input.dtype, copy=False) for array, network_input in pairs]
 
 
 def graph_of(model: Any) -> Graph:
@@ -134,25 +134,27 @@ def graph_of(model: Any) -> Graph:
 
 
 def keras_of(model: Any) -> Any:
-    """Return the package ``tf_keras`` or ``keras``, whichever the class of `model` is built on."""
-    for one in type(model).__mro__:
-        name = one.__module__.split(".")[0]
+    """Return the package, ``tf_keras`` or ``keras``, that the class of `model` is built on."""
+    for class_ in type(model).__mro__:
+        name = class_.__module__.split(".")[0]
         if name in ("tf_keras", "keras"):
             return importlib.import_module(name)
     raise UsageError(f"expected a Keras model, got a {type(model).__name__}")
 
 
 def arranged(
-    inputs: Sequence[NDArray[Any]], names: Sequence[str], wanted: Sequence[str], source: str
+    inputs: Sequence[NDArray[Any]], names: Sequence[str], model_names: Sequence[str], source: str
 ) -> tuple[NDArray[Any], ...]:
     """Return a sample's arrays in the order of a model's inputs.
+
+    Both are matched by name: the converter changes the order of inputs from file to file.
 
     Parameters
     ----------
     inputs : sequence of ndarray
     names : sequence of str
         Of them; empty where their order is that of the model.
-    wanted : sequence of str
+    model_names : sequence of str
         The model's names for its inputs, in its order.
     source : str
         The model, for messages.
@@ -167,32 +169,32 @@ def arranged(
     >>> arranged(["a", "b"], ["left", "right"], ["serving_default_right:0", "left"], "net")
     ('b', 'a')
     """
-    if len(inputs) != len(wanted):
+    if len(inputs) != len(model_names):
         raise ModelFileError(
-            f"{source} has {len(wanted)} inputs ({', '.join(wanted)}), and samples have "
+            f"{source} has {len(model_names)} inputs ({', '.join(model_names)}), and samples have "
             f"{len(inputs)} (test=({{name: array, ...}}, labels) gives several)"
         )
     if len(inputs) == 1 or not names:
         return tuple(inputs)
-    bare = {_bare(name): place for place, name in enumerate(names)}
-    if missing := [name for name in wanted if _bare(name) not in bare]:
+    bare = {_bare(name): position for position, name in enumerate(names)}
+    if missing := [name for name in model_names if _bare(name) not in bare]:
         raise ModelFileError(
-            f"{source} has the inputs {', '.join(map(_bare, wanted))}, and samples have "
+            f"{source} has the inputs {', '.join(map(_bare, model_names))}, and samples have "
             f"{', '.join(names)}: {', '.join(map(_bare, missing))} is lacking"
         )
-    return tuple(inputs[bare[_bare(name)]] for name in wanted)
+    return tuple(inputs[bare[_bare(name)]] for name in model_names)
 
 
 def natural(name: str) -> tuple[tuple[int, str, int], ...]:
-    """Return what sorts names as people do.
+    """Return a key that sorts names naturally, with numbers by value.
 
     Examples
     --------
     >>> sorted(["out_10", "out_2", "in"], key=natural)
     ['in', 'out_2', 'out_10']
     """
-    parts = re.split(r"(\d+)", name)
-    return tuple((1, "", int(one)) if one.isdigit() else (0, one, 0) for one in parts)
+    pieces = re.split(r"(\d+)", name)
+    return tuple((1, "", int(piece)) if piece.isdigit() else (0, piece, 0) for piece in pieces)
 
 
 def _bare(name: str) -> str:
@@ -210,10 +212,10 @@ def _caller(model: Any, inputs: int) -> Callable[..., Any]:
     if inputs == 1 and not isinstance(getattr(model, "input", None), dict | list | tuple):
         return lambda image: _flat(model(image, training=False))
 
-    def call(*given: Any) -> Any:
+    def call(*tensors: Any) -> Any:
         import tensorflow as tf
 
-        return _flat(model(tf.nest.pack_sequence_as(model.input, list(given)), training=False))
+        return _flat(model(tf.nest.pack_sequence_as(model.input, list(tensors)), training=False))
 
     return call
 
@@ -241,8 +243,11 @@ def _of_saved_model(model: Any) -> Graph:
         Input(name, tuple(spec.shape.as_list()), spec.dtype.name) for name, spec in specs.items()
     )
 
-    def call(*given: Any) -> Any:
-        fed = {one.name: tensor for one, tensor in zip(inputs, given, strict=True)}
+    def call(*tensors: Any) -> Any:
+        fed = {
+            network_input.name: tensor
+            for network_input, tensor in zip(inputs, tensors, strict=True)
+        }
         outputs = _by_name(signature(**fed))
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -256,5 +261,5 @@ def _by_name(outputs: dict[str, Any]) -> list[Any]:
 def _width(outputs: Sequence[Any]) -> int | None:
     """Return the number of values of the first of several symbolic outputs."""
     sizes: list[Any] = list(outputs[0].shape)[1:] if outputs else [None]
-    known = [int(size) for size in sizes if size is not None]
-    return math.prod(known) if len(known) == len(sizes) else None
+    known_sizes = [int(size) for size in sizes if size is not None]
+    return math.prod(known_sizes) if len(known_sizes) == len(sizes) else None

@@ -1,4 +1,4 @@
-"""ImageNet weights: from a folder that the user names, or downloaded by the library.
+"""ImageNet weights, from a folder that the user names or downloaded by the library.
 
 Either way the library reads them, and their values are compared with a known hash: distributors
 write the same values into different files.
@@ -52,14 +52,14 @@ def find(base: str) -> Path | None:
     """
     if base not in FILES:
         raise UsageError(f"no ImageNet weights {base!r}; known: {', '.join(FILES)}")
-    given = os.environ.get(WEIGHTS_VARIABLE)
-    folders = [Path(given).expanduser()] if given else [_library_folder()]
+    root = os.environ.get(WEIGHTS_VARIABLE)
+    folders = [Path(root).expanduser()] if root else [_library_folder()]
     for path in (folder / name for folder in folders for name in FILES[base]):
         if path.is_file():
             return path
-    if given:
+    if root:
         raise DataMissingError(
-            f"the ImageNet weights of {base} are not in {given} ({WEIGHTS_VARIABLE}): expected "
+            f"the ImageNet weights of {base} are not in {root} ({WEIGHTS_VARIABLE}): expected "
             f"{' or '.join(FILES[base])}; put the file there, or unset the variable to have it "
             f"downloaded"
         )
@@ -81,12 +81,12 @@ def load(base: str) -> Weights:
 
 
 def digest(weights: Mapping[str, NDArray[Any]]) -> str:
-    """Return a SHA-256 of names, shapes and values, whatever file they came in."""
-    found = hashlib.sha256()
+    """Return a SHA-256 of names, shapes and values, whatever the file format."""
+    sha256 = hashlib.sha256()
     for name in sorted(weights):
-        found.update(f"{name} {weights[name].shape}".encode())
-        found.update(np.ascontiguousarray(weights[name], "<f4").tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name} {weights[name].shape}".encode())
+        sha256.update(np.ascontiguousarray(weights[name], "<f4").tobytes())
+    return sha256.hexdigest()
 
 
 @functools.lru_cache(maxsize=1)
@@ -105,11 +105,11 @@ def _load(base: str, path: Path | None, _changed_ns: int) -> Weights:
             f"{error}); delete it and get it again"
         ) from error
     weights = weights_of(network)
-    found = digest(weights)
-    if found != SHA256[base]:
+    actual = digest(weights)
+    if actual != SHA256[base]:
         raise DataCorruptError(
             f"{source} holds other values than the ImageNet weights of {base}\n"
-            f"  expected sha256 {SHA256[base]}\n  found    sha256 {found}\n"
+            f"  expected sha256 {SHA256[base]}\n  found    sha256 {actual}\n"
             f"Delete it and get it again"
         )
     return weights

@@ -1,4 +1,4 @@
-"""Loading Keras files of both generations and SavedModels, with no code run that nobody allowed."""
+"""Load Keras files of both generations and SavedModels, without running unapproved code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CODE = {"Lambda", "__lambda__"}
 def load_keras(
     argument: str, path: Path, allowed: tuple[str, ...], custom: Mapping[str, Any]
 ) -> Any:
-    """Load a ``.keras`` or ``.h5`` file with the Keras that it was made by.
+    """Load a ``.keras`` or ``.h5`` file with the Keras generation that wrote it.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def load_saved_model(argument: str, path: Path) -> Any:
         It is no such folder, or a damaged one.
     """
     if not (path / "saved_model.pb").is_file():
-        what = "there is no such folder" if not path.exists() else "it has no saved_model.pb"
-        raise ModelFileError(f"{argument}: {path} is no SavedModel: {what}")
+        reason = "there is no such folder" if not path.exists() else "it has no saved_model.pb"
+        raise ModelFileError(f"{argument}: {path} is no SavedModel: {reason}")
     tensorflow = import_tensorflow()
     try:
         return tensorflow.saved_model.load(str(path))
@@ -110,7 +110,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _described(argument: str, path: Path) -> tuple[str, Any]:
-    """Return the version of the Keras that wrote a file, and its settings of the model."""
+    """Return the Keras version that wrote a file, and the model's configuration."""
     try:
         if _starts_with(path, _ZIP):
             with zipfile.ZipFile(path) as archive:
@@ -139,20 +139,22 @@ def _described_hdf5(path: Path) -> tuple[str, Any]:
         if "model_config" not in file.attrs:
             raise ValueError("it has weights and no architecture")
         version, settings = (file.attrs[name] for name in ("keras_version", "model_config"))
-    texts = [one.decode() if isinstance(one, bytes) else str(one) for one in (version, settings)]
+    texts = [
+        text.decode() if isinstance(text, bytes) else str(text) for text in (version, settings)
+    ]
     return texts[0], json.loads(texts[1])
 
 
 def _check_code(argument: str, path: Path, settings: Any, allowed: tuple[str, ...]) -> None:
     if ANY in allowed:
         return
-    found = {name for name in _code_in(settings) if name not in allowed}
-    if found:
-        listed = ", ".join(sorted(found))
-        named = ", ".join(f'"{name}"' for name in sorted(found))
+    classes = {name for name in _code_in(settings) if name not in allowed}
+    if classes:
+        listed = ", ".join(sorted(classes))
+        quoted = ", ".join(f'"{name}"' for name in sorted(classes))
         raise ModelFileError(
             f"{argument}: {path} holds code of its own ({listed}), which is run by whoever loads "
-            f"it; if you trust the file, pass allow_custom_code=({named},)"
+            f"it; if you trust the file, pass allow_custom_code=({quoted},)"
         )
 
 
@@ -161,17 +163,17 @@ def _code_in(settings: Any) -> Iterator[str]:
         name = settings.get("class_name")
         module = settings.get("module")
         if isinstance(name, str):
-            foreign = isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES
+            is_foreign = isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES
             registered = str(settings.get("registered_name") or "")
             if name in _CODE:
                 yield "Lambda"
-            elif foreign or registered.partition(">")[1]:
+            elif is_foreign or registered.partition(">")[1]:
                 function = name == "function"
                 yield str(settings.get("config")) if function else name
     several = settings.values() if isinstance(settings, dict) else settings
     if isinstance(settings, dict | list):
-        for one in several:
-            yield from _code_in(one)
+        for value in several:
+            yield from _code_in(value)
 
 
 def _keras(argument: str, version: str) -> Any:

@@ -1,4 +1,4 @@
-"""How much a network computes."""
+"""Count a network's multiplications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on the bases that ``tf_keras.applications`` has ImageNet weights for.
+"""Networks on bases with ImageNet weights in ``tf_keras.applications``.
 
 They are built without weights: a checkpoint, and the ImageNet weights that it names, give them.
 """
@@ -14,7 +14,7 @@ AVERAGED = "average_map"
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the library calls a base, and what pixels it was trained on.
+    """A base's name in the library, and the pixels it was trained on.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ BASES = {
 
 
 def make_vgg16(input_shape: tuple[int, int, int], classes: int, **options: Any) -> Any:
-    """Return VGG16 with an averaged map and a softmax layer; see :func:`make_on_base`.
+    """Return VGG16 with an averaged map and a softmax layer; see ``make_on_base``.
 
     References
     ----------
@@ -62,7 +62,7 @@ def make_vgg16(input_shape: tuple[int, int, int], classes: int, **options: Any) 
 
 
 def make_mobilenet(input_shape: tuple[int, int, int], classes: int, **options: Any) -> Any:
-    """Return MobileNet 1.0 with a softmax layer; see :func:`make_on_base`.
+    """Return MobileNet 1.0 with a softmax layer; see ``make_on_base``.
 
     References
     ----------
@@ -73,7 +73,7 @@ def make_mobilenet(input_shape: tuple[int, int, int], classes: int, **options: A
 
 
 def make_mobilenet_v2(input_shape: tuple[int, int, int], classes: int, **options: Any) -> Any:
-    """Return MobileNetV2 1.0 with a softmax layer; see :func:`make_on_base`.
+    """Return MobileNetV2 1.0 with a softmax layer; see ``make_on_base``.
 
     References
     ----------
@@ -125,7 +125,7 @@ def make_on_base(
 
 
 def _prepared(pixels: Any, base: Base) -> Any:
-    """Return `pixels` as `base` wants them: one convolution repeats, reorders, scales, shifts.
+    """Convert `pixels` to what `base` expects: one convolution repeats, reorders, scales, shifts.
 
     A convolution is quantized a channel and runs wherever the base does; slices, reversals and
     broadcast sums may not.

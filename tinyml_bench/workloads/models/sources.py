@@ -1,4 +1,4 @@
-"""Networks as they are given to ``register``: told apart without opening them.
+"""The networks passed to ``register``, told apart without opening them.
 
 Each becomes what builds the model in a worker, or the ``.tflite`` files that need no building.
 """
@@ -58,7 +58,7 @@ class KerasFile:
     custom: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> Any:
-        """Load it.
+        """Load the model.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class SavedModel:
     path: Path
 
     def __call__(self) -> Any:
-        """Load it.
+        """Load the model.
 
         Raises
         ------
@@ -102,11 +102,11 @@ class LiveModel:
     model: Any = field(repr=False)
 
     def __call__(self) -> Any:
-        """Return it."""
+        """Return the model."""
         return self.model
 
     def stored(self, cache: Cache) -> KerasFile:
-        """Write it to the cache, once for the same network."""
+        """Write the model to the cache, once for the same network."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Keras and NumPy have to settle with each other
             return self._stored(cache)
@@ -117,8 +117,8 @@ class LiveModel:
         path = cache.get("networks", name, ".keras")
         if path is None:
             path = cache.put("networks", name, ".keras", self._content())
-        for one in custom.values():
-            ship_by_value(one)
+        for layer_class in custom.values():
+            ship_by_value(layer_class)
         return KerasFile(self.argument, path, ("*",), custom)
 
     def _content(self) -> bytes:
@@ -137,7 +137,7 @@ class LiveModel:
 def network_of(
     argument: str, model: Any, folder: Path, allowed: tuple[str, ...]
 ) -> Callable[[], Any] | dict[str, Path]:
-    """Tell what a network is given as.
+    """Tell which kind of model was passed.
 
     Parameters
     ----------
@@ -185,20 +185,20 @@ def _of_path(
     raise UsageError(f"{argument}: {_EXPECTED}; got the file {str(path)!r}")
 
 
-def _files(argument: str, given: Mapping[Any, Any], folder: Path) -> dict[str, Path]:
-    if not given:
+def _files(argument: str, files: Mapping[Any, Any], folder: Path) -> dict[str, Path]:
+    if not files:
         raise UsageError(f"{argument}: {_EXPECTED}; got an empty mapping")
-    for variant, path in given.items():
-        named = isinstance(variant, str) and isinstance(path, str | os.PathLike)
-        if not named or Path(path).suffix.lower() != ".tflite":
+    for variant, path in files.items():
+        is_named = isinstance(variant, str) and isinstance(path, str | os.PathLike)
+        if not is_named or Path(path).suffix.lower() != ".tflite":
             raise UsageError(
                 f"{argument}: expected {{variant: .tflite file}}, such as "
                 f'{{"float32": "net.tflite"}}; got {variant!r}: {path!r:.60}'
             )
-    return {str(variant): folder / Path(path) for variant, path in given.items()}
+    return {str(variant): folder / Path(path) for variant, path in files.items()}
 
 
 def _is_keras(model: Any) -> bool:
     """Tell a Keras model without importing Keras: whoever has one has imported it."""
     classes = (getattr(sys.modules.get(name), "Model", None) for name in ("tf_keras", "keras"))
-    return any(isinstance(one, type) and isinstance(model, one) for one in classes)
+    return any(isinstance(class_, type) and isinstance(model, class_) for class_ in classes)

@@ -1,4 +1,4 @@
-"""The variables of a network by name, the same names whatever the process has built before."""
+"""The variables of a network by name, independent of what the process built before."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def _portable(value: Any) -> NDArray[Any]:
 
 def variables_of(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield every variable once, with its key."""
-    seen: set[int] = set()
-    taken: Counter[str] = Counter()
+    seen_ids: set[int] = set()
+    uses: Counter[str] = Counter()
     for prefix, layer in _leaves(model, ""):
         for variable in layer.weights:
-            if id(variable) in seen:  # a layer that is used twice has one set of weights
+            if id(variable) in seen_ids:  # a layer that is used twice has one set of weights
                 continue
-            seen.add(id(variable))
+            seen_ids.add(id(variable))
             short = variable.name.split(":")[0].rsplit("/", 1)[-1]
             if short.startswith(layer.name):  # some name their variables after themselves
                 short = prefix.rsplit("/", 1)[-1] + short.removeprefix(layer.name)
             name = f"{prefix}/{short}"
-            taken[name] += 1
-            yield (name if taken[name] == 1 else f"{name}.{taken[name]}"), variable
+            uses[name] += 1
+            yield (name if uses[name] == 1 else f"{name}.{uses[name]}"), variable
 
 
 def _leaves(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -54,9 +54,13 @@ def _leaves(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _stable_name(layer: Any, numbers: Counter[str]) -> str:
-    """Return the layer's name; for one that Keras made up, renumbered from the model's first."""
-    own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
-    if re.sub(r"_\d+$", "", layer.name).replace("_", "") != own.replace("_", ""):
+    """Return the layer's name; a name that Keras numbered is numbered within the model."""
+    default_name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
+    if re.sub(r"_\d+$", "", layer.name).replace("_", "") != default_name.replace("_", ""):
         return str(layer.name)
-    numbers[own] += 1
-    return own if numbers[own] == 1 else f"{own}_{numbers[own] - 1}"
+    numbers[default_name] += 1
+    return (
+        default_name
+        if numbers[default_name] == 1
+        else f"{default_name}_{numbers[default_name] - 1}"
+    )

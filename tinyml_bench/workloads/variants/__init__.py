@@ -1,1 +1,1 @@
-"""The formats a network is deployed in, and the compressions it is trained for."""
+"""The formats that networks are deployed in, and their compressions."""

@@ -1,4 +1,4 @@
-"""What a network is trained to be before it is converted, and the grammar of its name.
+"""Compressions that a network is trained for before conversion, and the grammar of their names.
 
 A compression is one of
 
@@ -44,7 +44,7 @@ _COMPRESSION = re.compile(rf"(pruned|clustered|p?c?qat){_NUMBERED}")
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What a network is trained to be before it is converted.
+    """A compression that a network is trained for before conversion.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Compression:
 
     @classmethod
     def parse(cls, text: str) -> Compression:
-        """Read a compression's name; only the short form of a name is one.
+        """Read a compression's name; only the short spelling is valid.
 
         Raises
         ------
@@ -102,21 +102,23 @@ class Compression:
         matched = _COMPRESSION.fullmatch(text)
         if matched is None:
             raise UsageError(f"unknown compression {text!r}; {KNOWN}")
-        first, height, width, second = (int(one) if one else None for one in matched.groups()[1:])
+        first, height, width, second = (
+            int(number) if number else None for number in matched.groups()[1:]
+        )
         block = None if height is None or width is None else (height, width)
-        found = _made(text, matched[1], first, second, block)
-        if str(found) != text:
-            raise UsageError(f"compression {text!r} is written {str(found)!r}")
-        return found
+        compression = _compression_of(text, matched[1], first, second, block)
+        if str(compression) != text:
+            raise UsageError(f"compression {text!r} is written {str(compression)!r}")
+        return compression
 
     @property
     def prunes(self) -> bool:
-        """Whether there are zeros to keep."""
+        """Whether weights are pruned."""
         return self.sparsity is not None or self.pattern is not None
 
     @property
     def parent(self) -> Compression | None:
-        """The compression that this one goes on from; ``None`` for the plain network."""
+        """The compression that this one starts from; ``None`` for the plain network."""
         if not self.quantized:
             return None
         if self.prunes:
@@ -125,20 +127,22 @@ class Compression:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What is done after :attr:`parent`, in order.
+        """The training steps after :attr:`parent`, in order.
 
         Examples
         --------
         >>> Compression.parse("pcqat").steps, Compression.parse("pqat").steps
         (('clustered', 'qat'), ('qat',))
         """
-        every = {
+        all_steps = {
             PRUNED: self.prunes,
             CLUSTERED: self.clusters is not None,
             QAT: self.quantized,
         }
-        done = self.parent.steps if self.parent else ()
-        return tuple(step for step, wanted in every.items() if wanted and step not in done)
+        steps_done = self.parent.steps if self.parent else ()
+        return tuple(
+            step for step, applies in all_steps.items() if applies and step not in steps_done
+        )
 
     def __str__(self) -> str:
         zeros = f"{self.pattern[0]}x{self.pattern[1]}" if self.pattern else ""
@@ -150,11 +154,11 @@ class Compression:
             return f"{PRUNED}{zeros}" if self.prunes else f"{CLUSTERED}{self.clusters}"
         name = f"{'p' if self.prunes else ''}{'c' if self.clusters else ''}qat"
         usual = {"p": str(_USUAL_PERCENT), "c": str(_USUAL_CLUSTERS)}
-        parts = {"p": zeros, "c": str(self.clusters or "")}
-        parts = {key: value for key, value in parts.items() if value}
-        if all(value == usual[key] for key, value in parts.items()):
+        numbers = {"p": zeros, "c": str(self.clusters or "")}
+        numbers = {key: value for key, value in numbers.items() if value}
+        if all(value == usual[key] for key, value in numbers.items()):
             return name
-        return name + "x".join(parts.values())
+        return name + "x".join(numbers.values())
 
     def _check_numbers(self) -> None:
         share, pattern, clusters = self.sparsity, self.pattern, self.clusters
@@ -200,10 +204,10 @@ class Compression:
             raise UsageError(f"a compression that compresses nothing was asked for; {KNOWN}")
 
 
-def _made(
+def _compression_of(
     text: str, word: str, first: int | None, second: int | None, block: tuple[int, int] | None
 ) -> Compression:
-    """Return the compression of a word, its numbers and its block."""
+    """Return the compression for a keyword, its numbers and its block."""
     zeros, clusters, trained = word[0] == "p", "c" in word, word.endswith(QAT)
     if not zeros and block is not None:
         raise UsageError(f"unknown compression {text!r}; {KNOWN}")

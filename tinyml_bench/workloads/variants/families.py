@@ -1,4 +1,4 @@
-"""Families of variants: how a network is compressed while it is trained, and the format it ends in.
+"""Families of variants: a compression during training and the format it is converted to.
 
 The grammar of their names is ``<compression>_<format>``; see
 :mod:`tinyml_bench.workloads.variants.compression` for the first part.
@@ -61,7 +61,7 @@ class Family:
     ----------
     compression : Compression
     format : str
-        One of :data:`FORMATS`.
+        One of ``FORMATS``.
 
     Raises
     ------
@@ -129,12 +129,14 @@ class Family:
             "int8": "everything becomes int8",
         }[self.format]
         if kind.quantized:
-            kept = {
-                (True, True): f", with {_zeros(kind)} and {kind.clusters} values a kernel kept",
-                (True, False): f", with {_zeros(kind)} kept",
+            preserved = {
+                (True, True): (
+                    f", with {_zeros(kind)} kept zero and {kind.clusters} values a kernel kept"
+                ),
+                (True, False): f", with {_zeros(kind)} kept zero",
                 (False, True): f", with {kind.clusters} values a kernel kept",
             }.get((kind.prunes, kind.clusters is not None), "")
-            return f"Trained as the int8 file computes{kept}; {ending}."
+            return f"Trained as the int8 file computes{preserved}; {ending}."
         if kind.prunes:
             return f"Trained further while pruned, until {_zeros(kind)} are zero; {ending}."
         return f"Trained further until each kernel has {kind.clusters} values; {ending}."
@@ -176,7 +178,7 @@ class Family:
 
 
 def compression_of(variant: str) -> Compression:
-    """Return what a network is trained to be for `variant`.
+    """Return the compression that `variant` is trained for.
 
     Raises
     ------
@@ -197,7 +199,7 @@ def compression_of(variant: str) -> Compression:
 
 
 def is_like_family(name: str) -> bool:
-    """Whether `name` is meant as that of a family, well formed or not.
+    """Whether `name` looks like a family's, well formed or not.
 
     Examples
     --------
@@ -246,7 +248,7 @@ _RANKS: Final = (
 
 
 def plain_sibling(variant: str) -> str | None:
-    """Return the plain format that a compressed variant ends in; ``None`` where it is none.
+    """Return the plain format of a compressed variant; ``None`` for any other variant.
 
     Examples
     --------
@@ -262,7 +264,7 @@ def plain_sibling(variant: str) -> str | None:
 
 
 def beside_siblings(variants: Iterable[str]) -> tuple[str, ...]:
-    """Return variants in their order, but each compressed one after its plain sibling.
+    """Return variants in their order, each compressed one after its plain sibling.
 
     Those of one sibling come in the order of their training. Where the sibling is missing, they
     stay among the others at the end.
@@ -280,10 +282,10 @@ def beside_siblings(variants: Iterable[str]) -> tuple[str, ...]:
             members.setdefault(str(plain), []).append(name)
     placed = {name for group in members.values() for name in group}
     return tuple(
-        one
+        variant
         for name in names
         if name not in placed
-        for one in (name, *sorted(members.get(name, ()), key=training_rank))
+        for variant in (name, *sorted(members.get(name, ()), key=training_rank))
     )
 
 

@@ -1,4 +1,4 @@
-"""Variants: the formats a trained network is deployed in, each a recipe held as data.
+"""Variants: the formats a trained network is deployed in, each a recipe as data.
 
 The names are TensorFlow's own, so that a reader of its documentation knows what they are.
 """
@@ -31,7 +31,7 @@ SIBLING = "float32"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a variant is made from the float network.
+    """The recipe that makes a variant from the float network.
 
     Parameters
     ----------
@@ -91,28 +91,30 @@ class Recipe:
 
     @property
     def is_reference(self) -> bool:
-        """The network is kept as it is, as a Keras model."""
+        """Whether the network stays a Keras model, unconverted."""
         return self.name == REFERENCE and self.converter is None
 
     @property
     def claims(self) -> str:
-        """What the file must be; empty where it claims nothing."""
+        """What the file must be; empty where there is no claim."""
         return self.claim or _CLAIM_OF_NAME.get(self.name, "")
 
     def content(self) -> dict[str, Any] | None:
-        """All that decides the bytes a conversion gives; ``None`` for a user's own function.
+        """All that decides the bytes of a conversion; ``None`` for a user's own function.
 
         A function's behaviour cannot be told from its name, so what it gives is never cached.
         """
         if self.converter is not None:
             return None
-        parts = {key: value for key, value in asdict(self).items() if key not in _TEXT}
+        fields_of_recipe = {key: value for key, value in asdict(self).items() if key not in _TEXT}
         if self.quantizer:
             version = {"quantizer_version": schemes.version()}
-            return {"name": self.name} | {key: parts[key] for key in _QUANTIZING} | version
+            return (
+                {"name": self.name} | {key: fields_of_recipe[key] for key in _QUANTIZING} | version
+            )
         return {
             key: " ".join(value) if isinstance(value, tuple) else value
-            for key, value in parts.items()
+            for key, value in fields_of_recipe.items()
             if key not in _QUANTIZING and (value or key != "compression")
         }
 
@@ -132,7 +134,7 @@ _CLAIM_OF_NAME = {
 
 
 def _of_family(name: str) -> Recipe | None:
-    """Make the recipe of a family's name; ``None`` where it is no such name.
+    """Make the recipe of a family's variant; ``None`` for any other name.
 
     Raises
     ------
@@ -206,7 +208,7 @@ def quantizer_variant(
     does: str = "",
     replace: bool = False,
 ) -> None:
-    """Register what LiteRT's quantizer makes of the float file, by a recipe of your own.
+    """Register a variant that LiteRT's quantizer makes of the float file, by your own recipe.
 
     Needs the extra ``quantizer``.
 

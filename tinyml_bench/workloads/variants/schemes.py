@@ -1,4 +1,4 @@
-"""Schemes of LiteRT's quantizer: which there are, and whether they take calibration samples."""
+"""The schemes of LiteRT's quantizer, and whether they need calibration samples."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _PACKAGES: Final = {
 
 
 def version() -> str:
-    """Return the installed package and its version; empty where there is none.
+    """Return the installed package and its version; empty where none is installed.
 
     The bytes that a recipe gives depend on it, so it is part of what names a cached file.
     """
-    found = ((name, version_of(name)) for name in _PACKAGES)
-    return next((f"{name} {number}" for name, number in found if number), "")
+    versions = ((name, version_of(name)) for name in _PACKAGES)
+    return next((f"{name} {number}" for name, number in versions if number), "")
 
 
 def needs_calibration(scheme: str) -> bool:
-    """Tell whether a scheme quantizes activations beforehand, for which it needs samples.
+    """Tell whether a scheme quantizes activations statically, which needs calibration samples.
 
     Parameters
     ----------
