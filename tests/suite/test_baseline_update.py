@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from making import make_baseline, make_case, make_finding, make_measurement, make_predictions
 
+from tinyml_bench.judging.case_judge import CaseJudge
 from tinyml_bench.judging.policy.deviations import Deviation
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
@@ -40,7 +42,8 @@ def worse(case: CaseId | None = None, **changes):
 def update(folder, *measurements, request=ASKED, findings=(), deviations=()):
     """Update from `measurements`."""
     by_case = {one.case: one for one in measurements}
-    found = Found(by_case, findings, Policy(), deviations)
+    judge = CaseJudge(Policy(), by_case.get, partial(baselines.read, folder))
+    found = Found(by_case, findings, judge, deviations)
     return baseline_update.update_all(folder, found, request)
 
 
@@ -209,9 +212,12 @@ def test_a_refused_case_fails_after_all():
 
 WRITER = """
 import sys, time
+from functools import partial
 from pathlib import Path
 from making import FACTS, make_measurement
+from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import updates
+from tinyml_bench.judging.case_judge import CaseJudge
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.suite.baseline_update import Found, Request, update_all
 
@@ -227,7 +233,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 for name in names:
     mine = make_measurement(without=tuple(set(FACTS) - {name}))
-    outcome = update_all(folder, Found({mine.case: mine}, (), Policy()), Request("new"))
+    judge = CaseJudge(Policy(), lambda case: mine, partial(baselines.read, folder))
+    outcome = update_all(folder, Found({mine.case: mine}, (), judge), Request("new"))
     assert outcome.changes, outcome.problems
 """
 
@@ -244,7 +251,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parents[1],
         )
         for first in (0, 2)
     ]

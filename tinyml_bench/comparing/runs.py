@@ -9,12 +9,9 @@ from typing import Any
 
 from tinyml_bench import reporting
 from tinyml_bench.errors import TinymlError
+from tinyml_bench.judging.case_judge import CaseJudge
 from tinyml_bench.judging.findings import JUDGED
-from tinyml_bench.judging.gates import GATED
-from tinyml_bench.judging.judge import judge_case
-from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy import deviations
-from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.case import CaseId
@@ -23,10 +20,7 @@ from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
 from tinyml_bench.reporting.differences import differences
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.suite import project_rules
-from tinyml_bench.suite.suite import paired_tests_of
-from tinyml_bench.workloads.variants.recipes import REFERENCE
-from tinyml_bench.workloads.workload import WORKLOADS
+from tinyml_bench.suite.complete_policy import complete_policy, registered_cases
 
 REGRESSED, NOTHING_JUDGED = 1, 2
 
@@ -125,7 +119,7 @@ def compare(old: Run, new: Run, project: Project) -> Comparison:
         for case in sorted(before)
         for finding in (judging.findings(case) if case in after else [_gone(case, new)])
     ]
-    known = (*project.deviations, *(one for r in judging.policy.rules for one in r.deviations))
+    known = (*project.deviations, *(one for r in judging.rules for one in r.deviations))
     excused = deviations.excused(findings, known)
     flips = {str(case): judging.flips(case) for case in sorted(before) if case in after}
     added = tuple(str(case) for case in sorted(after) if case not in before)
@@ -139,11 +133,9 @@ class _Judging:
         self.old = {one.case: one for one in old.measurements}
         self.new = {one.case: one for one in new.measurements}
         both = [self.new[case] for case in self.old if case in self.new]
-        self.policy: Policy = replace(
-            project.policy,
-            tests=max(1, sum(map(paired_tests_of, both))),
-            rules=project_rules.all_rules(project),
-        )
+        policy = complete_policy(project, registered_cases(), measurements=both)
+        self.rules = policy.rules
+        self._judge = CaseJudge(policy, self.new.get, self._baseline)
         self._name = old.name
 
     def findings(self, case: CaseId) -> list[Finding]:
@@ -152,9 +144,7 @@ class _Judging:
         if measured.crash is None and baseline is None:
             reason = f"{self._name} has no figures of it: {self._reason(case)}"
             return [Finding(str(case), "case", Verdict.INCOMPARABLE, fails=False, reason=reason)]
-        reference = replace(case, variant=_reference_of(case))
-        known = Reference(self._baseline(reference), self.new.get(reference))
-        found = judge_case(measured, baseline, self.policy, GATED, known)
+        found = self._judge.judge(measured)
         # What to run next in a suite of baselines is no advice here.
         return [replace(one, advice="") for one in found]
 
@@ -188,7 +178,3 @@ def _known_facts(measured: Measurement) -> Measurement:
 def _gone(case: CaseId, new: Run) -> Finding:
     reason = f"{new.name} has no such case"
     return Finding(str(case), "case", Verdict.MISSING, fails=True, reason=reason)
-
-
-def _reference_of(case: CaseId) -> str:
-    return WORKLOADS[case.workload].reference if case.workload in WORKLOADS else REFERENCE

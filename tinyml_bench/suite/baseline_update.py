@@ -7,18 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.judging.gates import GATED
-from tinyml_bench.judging.judge import judge_case
-from tinyml_bench.judging.judged_case import Reference
+from tinyml_bench.judging.case_judge import CaseJudge
 from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.deviations import Deviation
-from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import Change
-from tinyml_bench.workloads.cases import reference_of
 
 HANDFUL = 8
 """Number of cases that may get worse in one update: all variants of one workload."""
@@ -82,40 +78,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that a run found, and what it is judged by.
+    """All that a run found, and what judges it again.
 
     Parameters
     ----------
     measurements : mapping of CaseId to Measurement
     findings : sequence of Finding
-    policy : Policy
+    judge : CaseJudge
+        By the complete policy of the run, and the baselines as they are by then.
     deviations : sequence of Deviation
     """
 
     measurements: Mapping[CaseId, Measurement]
     findings: Sequence[Finding]
-    policy: Policy
+    judge: CaseJudge
     deviations: Sequence[Deviation] = ()
-
-
-def judge(
-    folder: Path, case: CaseId, measurements: Mapping[CaseId, Measurement], policy: Policy
-) -> list[Finding]:
-    """Judge all gated metrics of a measured case against the baselines as they are now.
-
-    Raises
-    ------
-    BaselineError
-        A baseline is damaged.
-    """
-    reference, baseline = reference_of(case), baselines.read(folder, case)
-    return judge_case(
-        measurements[case],
-        baseline,
-        policy,
-        GATED,
-        Reference(baselines.read(folder, reference), measurements.get(reference)),
-    )
 
 
 def update_all(folder: Path, found: Found, request: Request) -> Outcome:
@@ -174,7 +151,7 @@ class _Update:
             if self.request.mode == "all":
                 baselines.refuse_overlaid(self.folder, self.found.measurements[case])
             if self.request.mode == "all" and baselines.read(self.folder, case) is not None:
-                mine += judge(self.folder, case, self.found.measurements, self.found.policy)
+                mine += self.found.judge.judge(self.found.measurements[case])
         except TinymlError as error:
             self.problems[case] = str(error)
         return mine

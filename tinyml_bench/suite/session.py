@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,9 +262,8 @@ class SessionHooks:
 
     def _settle(self, session: pytest.Session) -> None:
         """Update the baselines, then look for what the run had no use for."""
-        known, rules = self.suite.deviations(), self.suite.rules()
-        policy = replace(self.project.policy, rules=rules)
-        found = Found(self._measurements, self._findings, policy, known)
+        known, judge = self.suite.deviations(), self.suite.case_judge(self._measurements.get)
+        found = Found(self._measurements, self._findings, judge, known)
         self._update = update_all(self.suite.folder, found, self.request)
         self._problems += [f"ERROR: {problem}" for problem in self._update.problems]
         refused = self._update.refused
@@ -278,7 +276,9 @@ class SessionHooks:
             chosen = self.suite.chosen(" ".join(self._asked()))
             self._findings += self.suite.unused_baselines()
             self._findings += self._use.unused(stored, {str(case) for case in chosen})
-            self._unmet = project_rules.unmet(rules, self._unstored(chosen), self._findings)
+            self._unmet = project_rules.unmet(
+                self.suite.rules(), self._unstored(chosen), self._findings
+            )
             self._findings += self._unmet
 
     def _unstored(self, cases: list[CaseId]) -> list[CaseId]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinyml_bench.errors import TinymlError, UsageError
 from tinyml_bench.judging import findings
-from tinyml_bench.judging.judged_case import Reference
-from tinyml_bench.judging.overlay_gate import Expected, judge_overlaid
+from tinyml_bench.judging.case_judge import CaseJudge, Measured
 from tinyml_bench.judging.policy import rules
 from tinyml_bench.judging.policy.boards import find
 from tinyml_bench.judging.policy.deviations import Deviation
@@ -21,13 +19,16 @@ from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import Rule
 from tinyml_bench.metrics import significance
-from tinyml_bench.metrics.catalogue import quality_of
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
+from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.storage.baselines import overlays
-from tinyml_bench.suite import new_failures, project_rules
+from tinyml_bench.storage.baselines.overlays import Overlay
+from tinyml_bench.suite import project_rules
+from tinyml_bench.suite.complete_policy import complete_policy
+from tinyml_bench.suite.explanations import Explainer
 from tinyml_bench.suite.options import OF_CLASSES, OF_QUALITY, Options
 from tinyml_bench.tflite.runtime import require_runtime
 from tinyml_bench.workloads.cases import cases_of, reference_of, sibling_of
@@ -38,30 +39,11 @@ if TYPE_CHECKING:
     from tinyml_bench.measuring.devices.survey import Plan
     from tinyml_bench.measuring.workbench import Workbench
 
-# Accuracy, drop, agreement, balanced accuracy and recall each test for evidence.
-_TESTS_A_CASE = 5
-
-_SHOWN_IMAGES = 10
-
 MissedGoal = Callable[[Measurement, Measurement], tuple[int, ...]]
 """A case and its reference to the images behind a goal that the case misses; empty for none."""
 
 # A fresh one with TensorFlow has a third of it; after a VGG16 it would keep three times as much.
 _MOST_BYTES_A_WORKER = 700 * 2**20
-
-
-# Metrics whose failure is explained by what the layers compute.
-_ABOUT_ANSWERS = {
-    "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
-    "confidence_drift",
-}  # fmt: skip
-
-# ... and by which activations exist at once.
-_ABOUT_MEMORY = {"activation_bytes", "arena_bytes", "npu_sram_bytes"}
-
-# Metrics whose sentences name classes, as indices.
-_ABOUT_CLASSES = {"class_recall", "collapse"}
-_CLASS = re.compile(r"\bclass (\d+)\b")
 
 
 class Suite:
@@ -81,7 +63,7 @@ class Suite:
     def __init__(self, project: Project, options: Options) -> None:
         require_runtime(options.runtime)
         self.board = find(options.board, project.boards) if options.board else None
-        self.project = replace(project, policy=replace(project.policy, board=self.board))
+        self.project = project
         npu = self.board.npu if self.board else ""
         self.options = replace(
             options,
@@ -92,7 +74,7 @@ class Suite:
         self.folder = options.baselines or project.baselines
         self._workbench: Workbench | None = None
         # Read now: at its end this run may take the place of that one.
-        self._against = runs.read_run(options.against, project.runs) if options.against else None
+        self._against = _read_run(options.against, project)
         self._added: dict[CaseId, dict[str, float]] = {}
         self._absent: dict[CaseId, dict[str, str]] = {}
         self._recalled: set[CaseId] = set()
@@ -147,7 +129,7 @@ class Suite:
     def measurement(self, case: CaseId) -> Measurement:
         """Return all that is known of `case`, with what was added of it."""
         measured = self.workbench.measure(case)
-        drop = _detectable_drop(measured, self._policy().of(case))
+        drop = _detectable_drop(measured, self.policy().of(case))
         return replace(
             measured,
             facts={**measured.facts, **drop, **self._added.get(case, {})},
@@ -212,24 +194,23 @@ class Suite:
         BaselineError
             The baseline, or an overlay on it, is damaged.
         """
-        measurement, baseline, policy = self.measurement(case), self.baseline(case), self._policy()
-        known = [one.variant for one in self.cases() if one.workload == case.workload]
-        expected = Expected(baseline, overlays.holding(self.folder, measurement, known))
-        found = judge_overlaid(measurement, expected, policy, metrics, self._reference(case))
-        found = [_with_classes(case, finding) for finding in found]
-        found = [self._with_images(case, finding) for finding in found]
-        return [self._with_layers(case, finding) for finding in found]
+        measurement = self.measurement(case)
+        judged = self.case_judge(self.workbench.measure).judge(measurement, metrics)
+        explainer = Explainer(measurement, self.workbench, self.baseline, self._against)
+        return explainer.explained(judged)
 
-    def _reference(self, case: CaseId) -> Reference:
-        reference = reference_of(case)
-        measured = None
-        with contextlib.suppress(TinymlError):
-            measured = self.workbench.measure(reference)
-        return Reference(self.baseline(reference), measured)
+    def case_judge(self, measured: Measured) -> CaseJudge:
+        """Return what judges cases by the stored baselines and the policy of this run."""
+        return CaseJudge(self.policy(), measured, self.baseline, self._overlays)
 
-    def _policy(self) -> Policy:
-        """Return the project's policy, its level shared among all paired tests."""
-        return replace(self.project.policy, tests=self.paired_tests(), rules=self.rules())
+    def policy(self) -> Policy:
+        """Return the complete policy that every case of the project is judged by."""
+        return complete_policy(self.project, self.cases(), self.board)
+
+    def _overlays(self, measurement: Measurement) -> tuple[Overlay, ...]:
+        workload = measurement.case.workload
+        known = [case.variant for case in self.cases() if case.workload == workload]
+        return overlays.holding(self.folder, measurement, known or None)
 
     def rules(self) -> tuple[Rule, ...]:
         """Return what settings and registrations say of single workloads and cases."""
@@ -239,57 +220,6 @@ class Suite:
         """Return all known deviations, those of single workloads too."""
         own = (one for rule in self.rules() for one in rule.deviations)
         return (*self.project.deviations, *own)
-
-    def paired_tests(self) -> int:
-        """Count the paired tests of the whole matrix, whatever part of it is selected now."""
-        return max(1, sum(map(_paired_tests, self.cases())))
-
-    def _with_layers(self, case: CaseId, finding: Finding) -> Finding:
-        """Name the layers to look at where a converted case answers worse, or takes more memory."""
-        if finding.verdict is not Verdict.REGRESSED or not finding.fails:
-            return finding
-        if finding.metric in _ABOUT_MEMORY:
-            layer, lines = self.workbench.memory_peak(case)
-        elif self._is_about_layers(case, finding):
-            layer, lines = self.workbench.diagnosis(case, finding.flipped)
-        else:
-            return finding
-        return replace(finding, layer=layer, evidence=(*finding.evidence, *lines))
-
-    def _is_about_layers(self, case: CaseId, finding: Finding) -> bool:
-        answers = finding.metric in _ABOUT_ANSWERS or quality_of(finding.metric) is not None
-        return answers and case not in (reference_of(case), sibling_of(case))
-
-    def _with_images(self, case: CaseId, finding: Finding) -> Finding:
-        """Name the images behind a finding as the dataset names them."""
-        if not finding.flipped:
-            return finding
-        lines = [f"images: {self._names(case, finding.flipped)}", *self._new_images(case, finding)]
-        return replace(finding, evidence=(*finding.evidence, *lines))
-
-    def _new_images(self, case: CaseId, finding: Finding) -> Iterator[str]:
-        """Say which of them are new against the saved run, where there is one to compare with."""
-        baseline = self.baseline(case)
-        if self._against is None or baseline is None:
-            return
-        name, reference = self.options.against, reference_of(case)
-        try:
-            new = new_failures.newly_flipped(
-                finding,
-                self.measurement(case),
-                baseline,
-                self.baseline(reference),
-                self._against,
-            )
-        except UsageError as error:
-            yield f"against {name!r} it cannot be told which of them are new: {error}"
-            return
-        listed = f": {self._names(case, new)}" if new else ""
-        yield f"new against {name!r}: {len(new) or 'none'} of {len(finding.flipped)}{listed}"
-
-    def _names(self, case: CaseId, positions: Sequence[int]) -> str:
-        names = [self.workbench.image_name(case, position) for position in positions]
-        return ", ".join(names[:_SHOWN_IMAGES]) + (" ..." if len(names) > _SHOWN_IMAGES else "")
 
     def baseline(self, case: CaseId) -> Baseline | None:
         """Read the stored baseline of `case`; ``None`` where there is none."""
@@ -307,32 +237,9 @@ class Suite:
             self._workbench.executor.shutdown(wait=False, cancel_futures=True)
 
 
-def paired_tests_of(measured: Measurement) -> int:
-    """Count the paired tests that the figures of one measurement are judged with."""
-    return _TESTS_A_CASE * (measured.predictions is not None) + 2 * len(measured.outcomes)
-
-
-def _with_classes(case: CaseId, finding: Finding) -> Finding:
-    """Call the classes in a finding what the dataset calls them, where it has names for them."""
-    names = DATASETS[case.dataset].class_names
-    if finding.metric not in _ABOUT_CLASSES or not names:
-        return finding
-
-    def named(text: str) -> str:
-        return _CLASS.sub(lambda one: f"class {names[int(one[1])]!r}", text)
-
-    try:
-        evidence = tuple(map(named, finding.evidence))
-        return replace(finding, reason=named(finding.reason), evidence=evidence)
-    except IndexError:  # there are more classes than names: numbers are the only sure ones
-        return finding
-
-
-def _paired_tests(case: CaseId) -> int:
-    """Count those of one case: accuracy's, and figure and gap of each other metric."""
-    metrics = WORKLOADS[case.workload].metrics
-    others = [name for name in metrics if name != "accuracy"]
-    return _TESTS_A_CASE * (len(others) < len(metrics)) + 2 * len(others)
+def _read_run(name: str, project: Project) -> Run | None:
+    """Read a saved run that goes by the name it was asked for with; ``None`` for no name."""
+    return replace(runs.read_run(name, project.runs), name=name) if name else None
 
 
 def _detectable_drop(measured: Measurement, policy: Policy) -> dict[str, float]:

@@ -11,9 +11,9 @@ from tinyml_bench import cli
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
-from tinyml_bench.system.registry import Registry
+from tinyml_bench.workloads.workload import WORKLOADS
 
-WORKLOAD = """
+MINE = """
 from tinyml_bench import workload
 
 @workload("tiny-cnn", variants=("tf", "int8"))
@@ -25,13 +25,11 @@ def tiny_cnn():
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Stand in a project that registers two cases and stores the baseline of one."""
-    entries = Registry("workload")
-    for module in ("workloads", "suite"):
-        monkeypatch.setattr(f"tinyml_bench.{module}.WORKLOADS", entries)
+    monkeypatch.setattr(WORKLOADS, "_entries", {})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
     (tmp_path / "pyproject.toml").write_text('[tool.tinyml_bench]\nworkloads = ["mine.py"]\n')
-    (tmp_path / "mine.py").write_text(WORKLOAD)
+    (tmp_path / "mine.py").write_text(MINE)
     path = baselines.path_of(tmp_path / "baselines", make_case())
     path.parent.mkdir(parents=True)
     path.write_text(baselines.render(make_baseline()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tinyml_bench.errors import BaselineError, UsageError
 from tinyml_bench.judging.policy.project import Project
@@ -13,7 +12,6 @@ from tinyml_bench.reporting import across_runtimes, rows_of_text
 from tinyml_bench.reporting.differences import _Row, _shown, differences
 from tinyml_bench.storage import baselines
 from tinyml_bench.storage.baselines import Entry
-from tinyml_bench.suite import baseline_update
 from tinyml_bench.suite.options import Options
 from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system.registry import unknown_name
@@ -32,12 +30,8 @@ def diff(run: Run, project: Project, width: int) -> str:
     """
     suite = Suite(project, Options())
     measured = {measurement.case: measurement for measurement in run.measurements}
-    policy = replace(project.policy, tests=suite.paired_tests(), rules=suite.rules())
-    findings = [
-        finding
-        for case in measured
-        for finding in baseline_update.judge(suite.folder, case, measured, policy)
-    ]
+    judge = suite.case_judge(measured.get)
+    findings = [finding for one in measured.values() for finding in judge.judge(one)]
     rows = differences(findings)
     alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"
     told = "\n".join([alike, *across_runtimes(findings)])
