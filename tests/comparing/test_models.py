@@ -14,7 +14,7 @@ from tinyml_bench.comparing import models
 from tinyml_bench.comparing.models import Comparison, Plan, compare_files, decide, measure
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
-from tinyml_bench.system.workers.executor import WorkerCrashed
+from tinyml_bench.system.workers.process import WorkerCrashed
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 
 

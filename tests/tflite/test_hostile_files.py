@@ -26,7 +26,8 @@ from tinyml_bench.cli.commands import inspect
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.judging import format_claims
 from tinyml_bench.records.structure import Structure
-from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
+from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.system.workers.process import WorkerCrashed
 from tinyml_bench.tflite import activation_memory, structure
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runner, Runtime

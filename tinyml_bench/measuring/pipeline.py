@@ -31,7 +31,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
-from tinyml_bench.system.workers.executor import TaskError, failure
+from tinyml_bench.system.workers.process import TaskError, failure
 from tinyml_bench.tflite.converter import gzip_size
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.runtime import Runtime

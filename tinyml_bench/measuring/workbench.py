@@ -20,7 +20,8 @@ from tinyml_bench.records.provenance import TIMED_AGAINST, Provenance
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
-from tinyml_bench.system.workers.executor import IsolatedExecutor, failure
+from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.system.workers.process import failure
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.activation_memory import activation_bytes, peak
 from tinyml_bench.tflite.file import read_model

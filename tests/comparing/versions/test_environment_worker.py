@@ -27,7 +27,7 @@ from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.system.cache import Cache
-from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
+from tinyml_bench.system.workers.process import TaskError, WorkerCrashed
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 from tinyml_bench.workloads.workload import WORKLOADS, workload
 

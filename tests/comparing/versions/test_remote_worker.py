@@ -8,7 +8,7 @@ import pytest
 
 import tinyml_bench
 from tinyml_bench.comparing.versions.remote_worker import RemoteWorker
-from tinyml_bench.system.workers.executor import TaskError, WorkerCrashed
+from tinyml_bench.system.workers.process import TaskError, WorkerCrashed
 
 # Beside the tests, or among what is installed.
 PACKAGE = Path(tinyml_bench.__file__).parents[1]
@@ -140,8 +140,8 @@ def test_the_worker_does_not_outlive_its_parent(worker_of):
     """The end of the pipe ends it, whatever it does."""
     worker = worker_of(interpreter=Path(sys.executable))
     worker.ask("hello", limit_seconds=60)
-    process = worker._process
-    worker._connection.close()
+    process = worker.process
+    worker.socket.close()
     for _ in range(200):
         if process.poll() is not None:
             break

@@ -29,7 +29,8 @@ from tinyml_bench.measuring.devices import micro
 from tinyml_bench.measuring.devices.micro import ARENA_LIMIT_BYTES, Arena, run, smallest_arena
 from tinyml_bench.measuring.devices.parity import outputs_on
 from tinyml_bench.system.native_output import VERBOSE, import_tensorflow, silenced
-from tinyml_bench.system.workers.executor import IsolatedExecutor, WorkerCrashed
+from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.system.workers.process import WorkerCrashed
 
 TILE = 69
 

@@ -16,7 +16,7 @@ from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.cache import Cache
-from tinyml_bench.system.workers.executor import WorkerCrashed
+from tinyml_bench.system.workers.process import WorkerCrashed
 from tinyml_bench.tflite.interpreter import Runtime
 
 ALL = Plan(micro=True, accelerator="ethos-u55-128", parity=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyml_bench.system.workers.executor import IsolatedExecutor, TaskError, WorkerCrashed, failure
+from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.system.workers.process import TaskError, WorkerCrashed, failure
 
 LIMIT_SECONDS = 60
 

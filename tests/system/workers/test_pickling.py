@@ -140,7 +140,8 @@ def test_the_place_survives_a_deleted_folder(tmp_path, monkeypatch):
 CONFTEST = """
 from dataclasses import dataclass
 import pytest
-from tinyml_bench.system.workers.executor import IsolatedExecutor, ship_by_value
+from tinyml_bench.system.workers.executor import IsolatedExecutor
+from tinyml_bench.system.workers.pickling import ship_by_value
 
 FACTOR = 6
 IMPORTS = []

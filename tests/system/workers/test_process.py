@@ -91,7 +91,7 @@ def test_a_worker_that_fails_in_its_start_shows_why(monkeypatch):
     """A worker that cannot import what it needs fails its first task with the evidence."""
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     worker = WorkerProcess(None)
-    worker._process.wait()
+    worker.process.wait()
     with pytest.raises(WorkerCrashed, match="without a result") as caught:
         worker.perform(b"", b"", LIMIT_SECONDS)
     worker.close()

@@ -23,7 +23,7 @@ from tinyml_bench.suite.options import Options
 from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system import machine
 from tinyml_bench.system.files import write_atomically
-from tinyml_bench.system.workers.executor import failure
+from tinyml_bench.system.workers.process import failure
 from tinyml_bench.tflite.file import ModelFile, read_model
 from tinyml_bench.tflite.interpreter import Runtime
 from tinyml_bench.workloads.cases import has_file

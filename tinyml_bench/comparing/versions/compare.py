@@ -20,7 +20,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.progress import StepProgress
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.system.workers.executor import failure
+from tinyml_bench.system.workers.process import failure
 from tinyml_bench.workloads.cases import cases_of
 from tinyml_bench.workloads.workload import WORKLOADS
 

@@ -18,7 +18,7 @@ from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
-from tinyml_bench.system.workers.executor import WorkerCrashed, failure
+from tinyml_bench.system.workers.process import WorkerCrashed, failure
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.file import read_model
 from tinyml_bench.tflite.interpreter import Runtime

@@ -24,7 +24,7 @@ from tinyml_bench.records.devices.parity import Parity
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
-from tinyml_bench.system.workers.executor import failure
+from tinyml_bench.system.workers.process import failure
 from tinyml_bench.tflite.interpreter import Runtime
 
 MOST_IMAGES = 64

@@ -19,10 +19,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from tinyml_bench.system.workers.child import sentence
-from tinyml_bench.system.workers.pickling import dumps, place, ship_by_value
-from tinyml_bench.system.workers.process import TaskError, WorkerCrashed, WorkerProcess, failure
-
-__all__ = ["IsolatedExecutor", "TaskError", "WorkerCrashed", "failure", "ship_by_value"]
+from tinyml_bench.system.workers.pickling import dumps, place
+from tinyml_bench.system.workers.process import TaskError, WorkerProcess
 
 T = TypeVar("T")
 
@@ -82,7 +80,7 @@ class IsolatedExecutor(Executor):
         self._pending: deque[_Task] = deque()
         self._threads: set[threading.Thread] = set()
         self._most_bytes = most_bytes
-        self._serving = self._free = self._dismissed = 0
+        self._serving = self._free = self._to_end = 0
         self._live: set[WorkerProcess] = set()
         self._closed = self._killed = False
         _executors.add(self)
@@ -118,7 +116,7 @@ class IsolatedExecutor(Executor):
     def rest(self) -> None:
         """End the workers that have nothing to do; later tasks have fresh ones started."""
         with self._changed:
-            self._dismissed = self._free
+            self._to_end = self._free
             self._changed.notify_all()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -164,13 +162,13 @@ class IsolatedExecutor(Executor):
         """Start a thread if queued tasks outnumber the free ones; each has one process."""
         if len(self._pending) > self._free and self._serving < self._workers:
             # A hung task would block the interpreter's exit in a thread that is no daemon.
-            thread = threading.Thread(target=self._tend, name="tinyml-bench", daemon=True)
+            thread = threading.Thread(target=self._worker_loop, name="tinyml-bench", daemon=True)
             thread.start()
             self._threads.add(thread)
             self._serving += 1
             self._free += 1
 
-    def _tend(self) -> None:
+    def _worker_loop(self) -> None:
         """Serve tasks with one worker process until it dies in one; then give way to another."""
         worker: WorkerProcess | None = None
         result, error, stays = None, None, True
@@ -179,11 +177,11 @@ class IsolatedExecutor(Executor):
                 try:
                     # One that died while idle must not cost the next task.
                     if worker is None or not worker.answers():
-                        worker = self._hire(worker)
+                        worker = self._replace(worker)
                     result = worker.perform(task.place, task.call, self._limit)
                 except BaseException as raised:  # noqa: BLE001 - the future's, whatever it is
                     error = raised
-                stays = self._step_back(worker)
+                stays = self._release(worker)
                 if error is None:
                     task.future.set_result(result)
                 else:
@@ -203,14 +201,14 @@ class IsolatedExecutor(Executor):
                         return task
                 if self._closed:
                     return None
-                if self._dismissed:
-                    self._dismissed -= 1
+                if self._to_end:
+                    self._to_end -= 1
                     self._free -= 1
                     self._serving -= 1
                     return None
                 self._changed.wait()
 
-    def _step_back(self, worker: WorkerProcess | None) -> bool:
+    def _release(self, worker: WorkerProcess | None) -> bool:
         """Be free again, if the worker lives, before anybody hears of the task's end.
 
         Otherwise who submits the next task at once would have a further worker started.
@@ -226,7 +224,7 @@ class IsolatedExecutor(Executor):
         held = worker.own_bytes() if self._most_bytes else None
         return held is not None and self._most_bytes is not None and held > self._most_bytes
 
-    def _hire(self, predecessor: WorkerProcess | None) -> WorkerProcess:
+    def _replace(self, predecessor: WorkerProcess | None) -> WorkerProcess:
         self._discard(predecessor)
         worker = WorkerProcess(self._log_folder)
         with self._changed:
