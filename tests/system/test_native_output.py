@@ -230,7 +230,10 @@ def test_tensorflow_is_turned_down(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_importing_tensorflow_prints_nothing() -> None:
     """The lines that no setting silences do not reach the terminal either."""
-    code = "from tinyml_bench import chatter; print(chatter.import_tensorflow().__name__)"
+    code = (
+        "from tinyml_bench.system.native_output import import_tensorflow;"
+        "print(import_tensorflow().__name__)"
+    )
     out = run_python(code)
     assert (out.stdout, out.stderr) == ("tensorflow\n", "")
 

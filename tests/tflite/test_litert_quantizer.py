@@ -187,11 +187,11 @@ def test_quantizing_imports_no_tensorflow(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "sys.modules['tensorflow'] = None\n"
-        "from tinyml_bench import quantizers\n"
+        "from tinyml_bench.tflite import litert_quantizer\n"
         "from tinyml_bench.workloads.variants.recipes import VARIANTS\n"
         "content = open(sys.argv[1], 'rb').read()\n"
         f"samples = np.ones((2, {SIDE}), np.float32)\n"
-        "made = [quantizers.quantize(recipe, content, samples)"
+        "made = [litert_quantizer.quantize(recipe, content, samples)"
         " for recipe in VARIANTS.values() if recipe.quantizer]\n"
         "names = {name.partition('.')[0] for name in sys.modules if sys.modules[name]}\n"
         "print(len(made), sorted({'tensorflow', 'tf_keras', 'keras', 'sys'} & names))"

@@ -991,7 +991,7 @@ def test_two_writers_wait_for_each_other(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from tinyml_bench import baselines
+from tinyml_bench.storage import baselines
 folder, text = Path(sys.argv[1]), sys.argv[2]
 print("begun", flush=True)
 with baselines.alone(folder):
