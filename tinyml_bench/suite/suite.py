@@ -20,6 +20,7 @@ from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import Rule
 from tinyml_bench.metrics import significance
 from tinyml_bench.records.case import CaseId
+from tinyml_bench.records.deployment import PARTS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
 from tinyml_bench.records.run import Run
@@ -299,12 +300,10 @@ def _plan(options: Options) -> Plan:
 
     if options.device == "off":
         return Plan.without("--tinyml-device is off")
-    plan = Plan.of_installed(options.accelerator)
-    needed = {
-        "micro": options.device == "on" or options.board,
-        "npu": options.device == "on" or options.accelerator,
-    }
-    lacking = [plan.absent[part] for part, asked in needed.items() if asked and part in plan.absent]
+    asked = {"micro": options.board, "npu": options.accelerator}
+    plan = Plan.of_installed({"npu": options.accelerator})
+    needed = PARTS if options.device == "on" else [part for part, name in asked.items() if name]
+    lacking = dict.fromkeys(plan.absent[part] for part in needed if part in plan.absent)
     if lacking:
         raise UsageError("; ".join(lacking))
     return plan

@@ -6,8 +6,9 @@ The suite's own workloads are registered through the same decorators that a user
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from tinyml_bench.errors import UsageError
 
@@ -113,3 +114,22 @@ def unknown_name(kind: str, name: str, known: list[str]) -> str:
     hint = f"; did you mean {near[0]!r}?" if near else "."
     listed = ", ".join(sorted(known)) or "none"
     return f"unknown {kind} {name!r}{hint} Known: {listed}"
+
+
+def from_modules(package: str, names: Iterable[str], attribute: str) -> dict[str, Any]:
+    """Return `attribute` of the modules `names` of a package, by the name of the module.
+
+    A folder with one module for each of `names` so needs no list of its own.
+
+    Raises
+    ------
+    ImportError
+        A module is missing.
+
+    Examples
+    --------
+    >>> from_modules("tinyml_bench.system", ["registry"], "from_modules")["registry"].__name__
+    'from_modules'
+    """
+    modules = {name: importlib.import_module(f"{package}.{name}") for name in names}
+    return {name: getattr(module, attribute) for name, module in modules.items()}

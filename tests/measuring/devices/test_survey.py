@@ -10,8 +10,8 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.measuring.devices import micro, npu, parity
 from tinyml_bench.measuring.devices.micro import Arena, MicroRun
-from tinyml_bench.measuring.devices.npu import Estimate
-from tinyml_bench.measuring.devices.survey import MOST_IMAGES, Plan, Survey, is_integer
+from tinyml_bench.measuring.devices.npu import Estimate, is_integer
+from tinyml_bench.measuring.devices.survey import MOST_IMAGES, Plan, Survey
 from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.structure import Operator, Structure
@@ -19,7 +19,7 @@ from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.process import WorkerCrashed
 from tinyml_bench.tflite.interpreter import Runtime
 
-ALL = Plan(micro=True, accelerator="ethos-u55-128", parity=True)
+ALL = Plan({"micro": "", "npu": "ethos-u55-128", "parity": ""})
 IMAGES = np.zeros((100, 2, 2, 1), np.uint8)
 CONTENT = b"TFL3"
 
@@ -149,9 +149,9 @@ def test_what_was_looked_at_once_is_kept(tmp_path):
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(micro=True, parity=True),
-        Plan(micro=True, accelerator="ethos-u55-256", parity=True),
-        Plan(micro=True, accelerator="ethos-u55-128"),
+        Plan({"micro": "", "parity": ""}),
+        Plan({"micro": "", "npu": "ethos-u55-256", "parity": ""}),
+        Plan({"micro": "", "npu": "ethos-u55-128"}),
     ],
 )
 def test_another_plan_is_another_question(plan, tmp_path):
@@ -208,21 +208,21 @@ class TestPlan:
         monkeypatch.setattr(micro, "missing_extra", lambda: "")
         monkeypatch.setattr(npu, "missing_extra", lambda: "no vela: pip install it")
         plan = Plan.of_installed()
-        assert (plan.micro, plan.accelerator, plan.parity) == (True, "", True)
+        assert plan.settings == {"micro": "", "parity": ""}
         assert {*plan.absent} == {"npu", "npu_cycles", "npu_sram_bytes", "npu_flash_bytes"}
 
     def test_without_the_microcontroller_s_kernels_none_are_compared(self, monkeypatch):
         """Both are told to need the same extra."""
         monkeypatch.setattr(micro, "missing_extra", lambda: "no tflite-micro")
         monkeypatch.setattr(npu, "missing_extra", lambda: "")
-        plan = Plan.of_installed("ethos-u65-256")
-        assert (plan.micro, plan.accelerator, plan.parity) == (False, "ethos-u65-256", False)
+        plan = Plan.of_installed({"npu": "ethos-u65-256"})
+        assert plan.settings == {"npu": "ethos-u65-256"}
         assert plan.absent["parity"] == plan.absent["micro"] == "no tflite-micro"
 
     def test_an_unknown_accelerator_is_refused(self):
         """The nearest is named, whether or not Vela is there."""
         with pytest.raises(UsageError, match="ethos-u55-128"):
-            Plan.of_installed("ethos-u55-127")
+            Plan.of_installed({"npu": "ethos-u55-127"})
 
 
 def test_an_empty_plan_looks_at_nothing():

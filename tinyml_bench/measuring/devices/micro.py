@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.measuring.devices import micro_errors
 from tinyml_bench.measuring.devices.micro_errors import Refusal
+from tinyml_bench.measuring.devices.target import Answers, Job, Outcome, Sample, Target
 from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
@@ -34,7 +35,7 @@ from tinyml_bench.tflite.activation_memory import activation_bytes
 from tinyml_bench.tflite.file import IDENTIFIER, ModelFile, read_model
 from tinyml_bench.tflite.interpreter import TensorSpec
 
-MICRO_PACKAGE: Final = "tflite-micro"
+MICRO_PACKAGE: Final = Micro.package
 
 # Microcontrollers have at most a few MiB, with memory outside of the chip a few dozen.
 ARENA_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -341,3 +342,33 @@ def _operator_code(schema: Any, name: str) -> Any:
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0]
+
+
+# -- as a target ----------------------------------------------------------------------------------
+
+
+class _MicroTarget:
+    def missing_extra(self) -> str:
+        return missing_extra()
+
+    def setting(self, asked: str) -> str:
+        return asked
+
+    def stamp(self, setting: str | None) -> str:
+        return "" if setting is None else version()
+
+    def jobs(self, sample: Sample) -> dict[str, Job]:
+        return {"micro": (run, (sample.content, sample.images))}
+
+    def outcome(self, _sample: Sample, answers: Answers) -> Outcome:
+        if "micro" in answers.failures:
+            problem = answers.failures["micro"]
+            return Outcome(Micro(problem, version=version()))
+        ran: MicroRun = answers.values["micro"]
+        if ran.arena is None:
+            return Outcome(ran.micro)
+        arena = astuple(ran.arena)
+        return Outcome(ran.micro, dict(zip(Micro.facts, arena, strict=True)))
+
+
+TARGET: Final[Target] = _MicroTarget()

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tinyml_bench.errors import ModelFileError, UsageError
+from tinyml_bench.measuring.devices.target import Answers, Job, Outcome, Sample, Target
 from tinyml_bench.records.devices.npu import Npu
+from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.tflite.file import ModelFile, OperatorFact, read_model
 
-NPU_PACKAGE: Final = "ethos-u-vela"
+NPU_PACKAGE: Final = Npu.package
 OLDEST_VERSION: Final = 4
 """The first major version that has all accelerators and system configurations used here."""
 
@@ -291,3 +293,44 @@ def _line(text: str) -> str:
     """Return `text` as one line that is not too long for a table's note."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..."
+
+
+# -- as a target ----------------------------------------------------------------------------------
+
+
+def is_integer(structure: Structure) -> bool:
+    """Whether most of a network computes in integers, so that an integer NPU may run it."""
+    macs = structure.macs
+    return 2 * (macs.get("int8", 0) + macs.get("int16x8", 0)) > sum(macs.values())
+
+
+class _NpuTarget:
+    """Its setting is the accelerator."""
+
+    def missing_extra(self) -> str:
+        return missing_extra()
+
+    def setting(self, asked: str) -> str:
+        accelerator = asked or DEFAULT
+        check(accelerator)
+        return accelerator
+
+    def stamp(self, setting: str | None) -> str:
+        return "" if setting is None else f"{setting} {version()}"
+
+    def jobs(self, sample: Sample) -> dict[str, Job]:
+        takes = is_integer(sample.structure)
+        return {"npu": (estimate, (sample.content, sample.setting))} if takes else {}
+
+    def outcome(self, sample: Sample, answers: Answers) -> Outcome:
+        if "npu" in answers.failures:
+            problem = answers.failures["npu"]
+            return Outcome(Npu(sample.setting, problem, version=version()))
+        estimated: Estimate = answers.values["npu"]
+        figures = (estimated.cycles, estimated.sram_bytes, estimated.flash_bytes)
+        named = zip(Npu.facts, figures, strict=True)
+        facts = {name: figure for name, figure in named if figure is not None}
+        return Outcome(estimated.npu, facts, estimated.is_final)
+
+
+TARGET: Final[Target] = _NpuTarget()

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
+from tinyml_bench.measuring.devices import micro
 from tinyml_bench.measuring.devices.micro import MicroRun
+from tinyml_bench.measuring.devices.target import Answers, Job, Outcome, Sample, Target
 from tinyml_bench.records.devices.parity import Difference, Parity
 from tinyml_bench.tflite.interpreter import Runner, Runtime
 
@@ -24,6 +26,8 @@ MICRO: Final = "micro"
 # What can be compared, in the order of pairs' names: from what most people run to what a
 # microcontroller runs.
 KERNELS: Final = ("xnnpack", "builtin", "reference", MICRO)
+
+_INTERPRETED: Final = tuple(kernels for kernels in KERNELS if kernels != MICRO)
 
 _ENDLESS: Final = "its outputs are no finite numbers: see what `tinyml-bench inspect` shows"
 
@@ -85,8 +89,7 @@ def compare(
     """
     came: dict[str, NDArray[Any] | str] = {
         kernels: _outputs_or_reason(content, images, runtime.name, kernels)
-        for kernels in KERNELS
-        if kernels != MICRO
+        for kernels in _INTERPRETED
     }
     if micro is not None:
         came[MICRO] = micro.micro.problem if micro.outputs is None else micro.outputs
@@ -168,3 +171,38 @@ def _apart(first: NDArray[Any], second: NDArray[Any], integer: bool) -> tuple[in
     flips = int(np.count_nonzero(first.argmax(axis=1) != second.argmax(axis=1)))
     gap = np.abs(first.astype(np.float64) - second.astype(np.float64))
     return flips, float(gap.max(initial=0.0)) / (1.0 if integer else _FLOAT_STEP)
+
+
+# -- as a target ----------------------------------------------------------------------------------
+
+
+class _ParityTarget:
+    def missing_extra(self) -> str:
+        # With that extra come the kernels that a device has: without, there is little to compare.
+        return micro.missing_extra()
+
+    def setting(self, asked: str) -> str:
+        return asked
+
+    def stamp(self, setting: str | None) -> str:
+        return str(setting is not None)
+
+    def jobs(self, sample: Sample) -> dict[str, Job]:
+        case = (sample.content, sample.images, sample.runtime_name)
+        return {kernels: (outputs_on, (*case, kernels)) for kernels in _INTERPRETED}
+
+    def outcome(self, sample: Sample, answers: Answers) -> Outcome:
+        outputs = {name: answers.values[name] for name in KERNELS if name in answers.values}
+        absent = {name: answers.failures[name] for name in KERNELS if name in answers.failures}
+        if MICRO in outputs:
+            ran: MicroRun = outputs.pop(MICRO)
+            if ran.outputs is None:
+                absent[MICRO] = ran.micro.problem
+            else:
+                outputs[MICRO] = ran.outputs
+        compared = assemble(outputs, absent, len(sample.images))
+        flips = [pair.flips for pair in compared.differences]
+        return Outcome(compared, {"parity_flips": max(flips)} if flips else {})
+
+
+TARGET: Final[Target] = _ParityTarget()

@@ -1,7 +1,7 @@
-"""A converted case on a device's terms: in the microcontroller runtime, on the NPU, on all kernels.
+"""A converted case on every device target of a plan.
 
-Each of these is native code that may crash or hang, so each runs in a worker of its own; what
-fails is told, and the others go on.
+Each target is native code that may crash or hang, so each runs in a worker of its own; what fails
+is reported, and the others go on.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import contextlib
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.measuring.devices import micro, npu, parity
-from tinyml_bench.records.deployment import Deployment
-from tinyml_bench.records.devices.micro import Micro
-from tinyml_bench.records.devices.npu import Npu
-from tinyml_bench.records.devices.parity import Parity
+from tinyml_bench.measuring import devices
+from tinyml_bench.measuring.devices.target import Answers, Outcome, Sample, Target
+from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.records.deployment import FACTS, PARTS, Deployment
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.registry import from_modules
 from tinyml_bench.system.workers.process import failure
 from tinyml_bench.tflite.interpreter import Runtime
 
@@ -33,67 +33,65 @@ MOST_IMAGES = 64
 # What the slowest kernels compute in some seconds.
 _MOST_MACS = 2 * 10**9
 
-_INTERPRETED = tuple(kernels for kernels in parity.KERNELS if kernels != parity.MICRO)
-
-_MICRO_METRICS = ("arena_bytes", "micro")
-_NPU_METRICS = ("npu_cycles", "npu_sram_bytes", "npu_flash_bytes", "npu")
-
 # Of what is kept in the cache; a change of what is measured takes the next number.
 _FORMAT = 1
 
 
+TARGETS: Mapping[str, Target] = from_modules(devices.__name__, PARTS, "TARGET")
+"""Part of a deployment to the target that it is measured on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What of a device is looked at in a run.
+    """Which device targets are looked at in a run.
 
     Parameters
     ----------
-    micro : bool
-        Run every converted case in TensorFlow Lite Micro.
-    accelerator : str
-        Estimate integer cases for this Ethos-U; empty for none.
-    parity : bool
-        Compare the kernels of the interpreter, and those of TensorFlow Lite Micro if it is run.
+    settings : mapping of str to str
+        Those of :data:`TARGETS` that are, each with what it is looked at for: the accelerator of
+        an Ethos-U, empty for a target of one kind only.
     absent : mapping of str to str
         Metric to the reason why this run has no figure for it.
     """
 
-    micro: bool = False
-    accelerator: str = ""
-    parity: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def without(cls, reason: str) -> Plan:
         """Look at nothing, for one reason."""
-        return cls(absent=dict.fromkeys((*_MICRO_METRICS, *_NPU_METRICS, "parity"), reason))
+        return cls(absent={metric: reason for part in TARGETS for metric in _metrics(part)})
 
     @classmethod
-    def of_installed(cls, accelerator: str = "") -> Plan:
+    def of_installed(cls, asked: Mapping[str, str] | None = None) -> Plan:
         """Look at what the installed extras allow, and say what is missing.
 
         Parameters
         ----------
-        accelerator : str
-            Empty for Vela's usual one.
+        asked : mapping of str to str or None
+            Target to its setting; what is empty or not there is the usual one.
 
         Raises
         ------
         UsageError
-            Vela knows no such accelerator.
+            A target has no such setting.
         """
-        accelerator = accelerator or npu.DEFAULT
-        npu.check(accelerator)
-        no_micro, no_npu = micro.missing_extra(), npu.missing_extra()
-        absent = {name: no_micro for name in (*_MICRO_METRICS, "parity") if no_micro}
-        absent |= {name: no_npu for name in _NPU_METRICS if no_npu}
-        # With the extra come the kernels that a device has: without, there is little to compare.
-        return cls(not no_micro, "" if no_npu else accelerator, not no_micro, absent)
+        asked = asked or {}
+        settings = {part: target.setting(asked.get(part, "")) for part, target in TARGETS.items()}
+        reasons = {part: target.missing_extra() for part, target in TARGETS.items()}
+        absent = {
+            metric: reason
+            for reason in filter(None, dict.fromkeys(reasons.values()))
+            for part in TARGETS
+            if reasons[part] == reason
+            for metric in _metrics(part)
+        }
+        return cls({part: settings[part] for part in TARGETS if not reasons[part]}, absent)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is looked at."""
-        return not (self.micro or self.accelerator or self.parity)
+        return not self.settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,114 +143,65 @@ class Survey:
         structure : Structure
             Of the same file.
         """
-        images = images[: _sample(structure)]
-        name = self._name(content, images)
-        if (kept := self.cache.get_json("deployments", name)) is not None:
+        sample = Sample(content, images[: _count(structure)], structure, self.runtime.name)
+        name = self._name(sample)
+        if (stored := self.cache.get_json("deployments", name)) is not None:
             # An entry that another version wrote is made anew.
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                return Surveyed(Deployment.from_json(kept["deployment"]), kept["facts"])
-        made, whole = self._made(content, images, is_integer(structure))
-        if whole and made.deployment is not None:
-            entry = {"deployment": made.deployment.to_json(), "facts": dict(made.facts)}
+                return Surveyed(Deployment.from_json(stored["deployment"]), stored["facts"])
+        outcomes, is_final = self._measured(sample)
+        deployment = Deployment(**{part: outcome.record for part, outcome in outcomes.items()})
+        facts: dict[str, float] = {}
+        for outcome in outcomes.values():
+            facts |= outcome.facts
+        if is_final:
+            entry = {"deployment": deployment.to_json(), "facts": facts}
             self.cache.put_json("deployments", name, entry)
-        return made
+        return Surveyed(deployment, facts)
 
-    def _name(self, content: bytes, images: NDArray[np.uint8]) -> str:
+    def _name(self, sample: Sample) -> str:
+        settings = self.plan.settings
         return key(
             format=_FORMAT,
-            model=hashlib.sha256(content).hexdigest(),
-            images=hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
+            model=hashlib.sha256(sample.content).hexdigest(),
+            images=hashlib.sha256(np.ascontiguousarray(sample.images).tobytes()).hexdigest(),
             runtime=self.runtime.name,
             toolchain=machine.toolchain(),
             cpu=machine.cpu(),
-            micro=micro.version() if self.plan.micro else "",
-            npu=f"{self.plan.accelerator} {npu.version()}" if self.plan.accelerator else "",
-            parity=str(self.plan.parity),
+            **{part: target.stamp(settings.get(part)) for part, target in TARGETS.items()},
         )
 
-    def _made(
-        self, content: bytes, images: NDArray[np.uint8], integer: bool
-    ) -> tuple[Surveyed, bool]:
-        """Return what was found, and whether it is to be kept: nobody died or failed in it."""
-        asked: dict[str, Future[Any]] = {}
-        if self.plan.micro:
-            asked["micro"] = self.executor.submit(micro.run, content, images)
-        if self.plan.accelerator and integer:
-            asked["npu"] = self.executor.submit(npu.estimate, content, self.plan.accelerator)
-        if self.plan.parity:
-            for kernels in _INTERPRETED:
-                asked[kernels] = self.executor.submit(
-                    parity.outputs_on, content, images, self.runtime.name, kernels
-                )
-        answers, failures = _settled(asked)
-        facts: dict[str, float] = {}
-        ran = _micro(answers, failures, facts) if "micro" in asked else None
-        estimated = self._npu(answers, failures, facts) if "npu" in asked else None
-        compared = _parity(answers, failures, len(images), facts) if self.plan.parity else None
-        final = "npu" not in answers or answers["npu"].is_final
-        return Surveyed(Deployment(ran, estimated, compared), facts), final and not failures
-
-    def _npu(
-        self, answers: dict[str, Any], failures: dict[str, str], facts: dict[str, float]
-    ) -> Npu:
-        if "npu" in failures:
-            return Npu(self.plan.accelerator, failures["npu"], version=npu.version())
-        found: npu.Estimate = answers["npu"]
-        figures = {
-            "npu_cycles": found.cycles,
-            "npu_sram_bytes": found.sram_bytes,
-            "npu_flash_bytes": found.flash_bytes,
+    def _measured(self, sample: Sample) -> tuple[dict[str, Outcome], bool]:
+        """Return what came of each target, and whether it is to be kept: nothing failed in it."""
+        samples = {part: replace(sample, setting=of) for part, of in self.plan.settings.items()}
+        jobs = {part: TARGETS[part].jobs(samples[part]) for part in TARGETS if part in samples}
+        futures = {
+            name: self.executor.submit(function, *arguments)
+            for named in jobs.values()
+            for name, (function, arguments) in named.items()
         }
-        facts |= {name: figure for name, figure in figures.items() if figure is not None}
-        return found.npu
+        answers = _settled(futures)
+        outcomes = {
+            part: TARGETS[part].outcome(samples[part], answers)
+            for part, named in jobs.items()
+            if named
+        }
+        final = all(outcome.is_final for outcome in outcomes.values())
+        return outcomes, final and not answers.failures
 
 
-def is_integer(structure: Structure) -> bool:
-    """Whether most of a network computes in integers, so that an integer NPU may run it."""
-    macs = structure.macs
-    return 2 * (macs.get("int8", 0) + macs.get("int16x8", 0)) > sum(macs.values())
+def _metrics(part: str) -> tuple[str, ...]:
+    """Name the gated metrics of a target: its figures, then what has names."""
+    return (*(name for name in FACTS[part] if METRICS[name].gated), part)
 
 
-def _sample(structure: Structure) -> int:
+def _count(structure: Structure) -> int:
     return max(1, min(MOST_IMAGES, _MOST_MACS // max(1, sum(structure.macs.values()))))
 
 
-def _settled(asked: dict[str, Future[Any]]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Wait for all; returns the answers, and in one sentence why others have none."""
-    errors = {name: future.exception() for name, future in asked.items()}
-    answers = {name: asked[name].result() for name, error in errors.items() if error is None}
+def _settled(futures: dict[str, Future[Any]]) -> Answers:
+    """Wait for all jobs."""
+    errors = {name: future.exception() for name, future in futures.items()}
+    values = {name: futures[name].result() for name, error in errors.items() if error is None}
     failures = {name: failure(error)[0] for name, error in errors.items() if error is not None}
-    return answers, failures
-
-
-def _micro(answers: dict[str, Any], failures: dict[str, str], facts: dict[str, float]) -> Micro:
-    if "micro" in failures:
-        return Micro(failures["micro"], version=micro.version())
-    ran: micro.MicroRun = answers["micro"]
-    if ran.arena is not None:
-        facts["arena_bytes"] = ran.arena.total_bytes
-        facts["arena_activation_bytes"] = ran.arena.activation_bytes
-        facts["arena_persistent_bytes"] = ran.arena.persistent_bytes
-    return ran.micro
-
-
-def _parity(
-    answers: dict[str, Any],
-    failures: dict[str, str],
-    images: int,
-    facts: dict[str, float],
-) -> Parity:
-    outputs = {name: answers[name] for name in _INTERPRETED if name in answers}
-    absent = {name: failures[name] for name in _INTERPRETED if name in failures}
-    if "micro" in answers:
-        ran: micro.MicroRun = answers["micro"]
-        if ran.outputs is None:
-            absent[parity.MICRO] = ran.micro.problem
-        else:
-            outputs[parity.MICRO] = ran.outputs
-    elif "micro" in failures:
-        absent[parity.MICRO] = failures["micro"]
-    compared = parity.assemble(outputs, absent, images)
-    if compared.differences:
-        facts["parity_flips"] = max(one.flips for one in compared.differences)
-    return compared
+    return Answers(values, failures)
