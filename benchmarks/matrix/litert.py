@@ -21,7 +21,7 @@ from tinyml_bench.errors import TinymlError
 from tinyml_bench.judging import paired_predictions
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.measuring.worker_tasks import Images
+from tinyml_bench.measuring.worker_tasks import SizedDataset
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Measurement
@@ -82,7 +82,7 @@ def evaluated(old: Measurement, path: Path) -> Measurement:
     assert old.predictions is not None
     assert old.provenance is not None
     workload = WORKLOADS[old.case.workload]
-    split = Images(DATASETS[workload.dataset], workload.input_size).load("test")
+    split = SizedDataset(DATASETS[workload.dataset], workload.input_size).load("test")
     images = split.images[: old.predictions.samples]
     scores, _ = Runner.from_file(path, RUNTIME).predict(images)
     predicted = Predictions.from_labels(np.argmax(scores, axis=1), old.predictions.labels)

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +15,7 @@ from tinyml_bench.errors import (
     WorkloadError,
 )
 from tinyml_bench.measuring import workbench, worker_tasks
-from tinyml_bench.measuring.pipeline import Once, _conversion_name
+from tinyml_bench.measuring.evaluator import Sampling
 from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.measuring.worker_tasks import Description, Shard
 from tinyml_bench.metrics.early_stopping import EarlyStop, Stopping
@@ -52,12 +51,12 @@ class Inline(Executor):
         return future
 
 
-def scores(wrong, stretch):
+def scores(wrong, bounds):
     """Return class scores that are wrong on the first `wrong` images."""
     predicted = LABELS.copy()
     predicted[:wrong] = (predicted[:wrong] + 1) % 3
-    chosen = predicted[slice(*stretch)]
-    return Shard(np.eye(3, dtype=np.float32)[chosen], 2.0, 1.0, 100 + stretch[0])
+    chosen = predicted[slice(*bounds)]
+    return Shard(np.eye(3, dtype=np.float32)[chosen], 2.0, 1.0, 100 + bounds[0])
 
 
 @pytest.fixture
@@ -80,11 +79,11 @@ def toy(monkeypatch):
     def convert(workload, dataset, recipe):
         return b"TFL3" + recipe.name.encode() * (100 if recipe.name == "float32" else 25)
 
-    def evaluate(path, dataset, stretch, runtime):
-        return scores(500 if b"int8" in path.read_bytes() else 250, stretch)
+    def evaluate(path, dataset, bounds, runtime):
+        return scores(500 if b"int8" in path.read_bytes() else 250, bounds)
 
-    def evaluate_reference(workload, dataset, stretch):
-        return scores(250, stretch)
+    def evaluate_reference(workload, dataset, bounds):
+        return scores(250, bounds)
 
     # The made-up files have no structure to read.
     made_of = Structure(("float32",), ("float32",), ())
@@ -187,15 +186,15 @@ def test_shards_are_joined(bench):
 
 def test_fewer_samples_are_a_prefix(toy, tmp_path):
     """Asked for 1000 images, the first 1000 are evaluated."""
-    bench = Workbench(Inline(), Cache(tmp_path), samples=1000)
+    bench = Workbench(Inline(), Cache(tmp_path), sampling=Sampling(1000))
     assert bench.measure(INT8).predictions.samples == 1000
     assert bench.measure(INT8).facts["accuracy"] == 0.5
 
 
-def test_no_samples_are_refused(tmp_path):
+def test_no_samples_are_refused():
     """Nothing to evaluate is a mistake."""
     with pytest.raises(UsageError, match="at least 1"):
-        Workbench(Inline(), Cache(tmp_path), samples=0)
+        Sampling(samples=0)
 
 
 def test_a_second_run_asks_workers_only_for_the_description(bench, tmp_path):
@@ -324,8 +323,8 @@ def test_an_output_that_is_not_finite_is_a_crash(bench, toy):
     toy.setattr(
         worker_tasks,
         "evaluate",
-        lambda _path, _dataset, stretch, _runtime: Shard(
-            np.full((stretch[1] - stretch[0], 3), np.nan, np.float32), 1.0, 1.0, None
+        lambda _path, _dataset, bounds, _runtime: Shard(
+            np.full((bounds[1] - bounds[0], 3), np.nan, np.float32), 1.0, 1.0, None
         ),
     )
     assert "not a finite number for 2500 of 2500" in bench.measure(INT8).crash.cause
@@ -380,15 +379,6 @@ def test_layers_that_training_left_as_they_were_are_known_to_who_reads_the_file(
     ]
 
 
-def test_a_conversion_depends_on_the_compressed_network():
-    """Trained anew, it is converted anew; formats of one compression are told apart as ever."""
-    family = VARIANTS["pruned80_int8"]
-    names = [_conversion_name(family, DESCRIPTION, sha256) for sha256 in ("one", "other")]
-    names.append(_conversion_name(VARIANTS["int8"], DESCRIPTION))
-    names.append(_conversion_name(VARIANTS["pruned80_float32"], DESCRIPTION, "one"))
-    assert len(set(names)) == 4
-
-
 def test_a_cache_that_cannot_be_written_is_no_crash(bench, toy):
     """The message must reach the user as what it is."""
     toy.setattr(bench.cache, "put", fail(CacheError("disk full")))
@@ -422,40 +412,17 @@ def test_leaving_measure_all_stops_the_workers(toy, tmp_path):
     assert released.is_set()
 
 
-def test_once_makes_each_thing_once():
-    """However many threads ask at the same time."""
-    once, made = Once(), []
-
-    def make():
-        time.sleep(0.05)
-        made.append(1)
-        return "thing"
-
-    with ThreadPoolExecutor(8) as threads:
-        got = list(threads.map(lambda _: once.get("name", make), range(8)))
-    assert got == ["thing"] * 8
-    assert made == [1]
-
-
-def test_once_gives_every_asker_the_same_failure():
-    """A failure is not tried again in the same run."""
-    once = Once()
-    for _ in range(2):
-        with pytest.raises(ValueError, match="broken"):
-            once.get("name", fail(ValueError("broken")))
-
-
 RULE = EarlyStop(margin=0.03, confidence=0.95)
 
 
 @pytest.fixture
 def slow(toy):
-    """Let int8 answer as the reference does, and note the stretches that are evaluated."""
+    """Let int8 answer as the reference does, and note the shards that are evaluated."""
     seen = []
 
-    def evaluate(path, dataset, stretch, runtime):
-        seen.append(stretch)
-        return scores(250, stretch)
+    def evaluate(path, dataset, bounds, runtime):
+        seen.append(bounds)
+        return scores(250, bounds)
 
     toy.setattr(worker_tasks, "evaluate", evaluate)
     return seen
@@ -466,9 +433,15 @@ def stopping(case):
     return RULE if case == INT8 else None
 
 
+def stopping_bench(folder, **options):
+    """Return a workbench that lets int8 stop early."""
+    sampling = Sampling(**{"early_stop_of": stopping, **options})
+    return Workbench(Inline(), Cache(folder), sampling=sampling)
+
+
 def test_a_case_that_may_stop_early_does(slow, tmp_path):
     """Once its first images show that it is not worse; the reference takes all."""
-    bench = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping)
+    bench = stopping_bench(tmp_path)
     measured = bench.measure(INT8)
     assert measured.stopping == Stopping("not worse", 0.03, 0.95, 130, SAMPLES)
     assert measured.samples == 130
@@ -480,9 +453,11 @@ def test_a_case_that_may_stop_early_does(slow, tmp_path):
 
 
 def test_how_many_images_it_takes_does_not_depend_on_who_was_faster(slow, tmp_path):
-    """Stretches that were begun before the decision do not count."""
+    """Shards that were begun before the decision do not count."""
     with ThreadPoolExecutor(4) as threads:
-        measured = Workbench(threads, Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+        measured = Workbench(
+            threads, Cache(tmp_path), sampling=Sampling(early_stop_of=stopping)
+        ).measure(INT8)
     assert measured.samples == 130
     assert max(last for _, last in slow) <= 150
 
@@ -491,7 +466,7 @@ def test_a_worse_case_goes_on_until_that_is_proven(toy, tmp_path):
     """Half of its first images are wrong."""
     toy.setattr(worker_tasks, "evaluate", lambda path, data, part, runtime: scores(2000, part))
     toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
-    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    measured = stopping_bench(tmp_path).measure(INT8)
     assert measured.stopping.decision == "worse"
     assert measured.samples < 100
     assert measured.facts["accuracy"] == 0
@@ -501,13 +476,13 @@ def test_what_is_undecided_takes_all_images(toy, tmp_path):
     """A drop of about the margin: that it could have stopped is told as well."""
     wrong = np.arange(SAMPLES) % 33 == 5
 
-    def evaluate(path, dataset, stretch, runtime):
-        predicted = np.where(wrong, (LABELS + 1) % 3, LABELS)[slice(*stretch)]
+    def evaluate(path, dataset, bounds, runtime):
+        predicted = np.where(wrong, (LABELS + 1) % 3, LABELS)[slice(*bounds)]
         return Shard(np.eye(3, dtype=np.float32)[predicted], 1.0, 1.0, 1)
 
     toy.setattr(worker_tasks, "evaluate", evaluate)
     toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(0, part))
-    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    measured = stopping_bench(tmp_path).measure(INT8)
     assert measured.stopping.decision == "undecided"
     assert measured.samples == measured.stopping.samples == SAMPLES
 
@@ -516,8 +491,7 @@ def test_all_or_a_number_of_images_forces_them_and_never_takes_the_truncated_fig
     """From the cache each gets its own; a few at a time, as each may take seconds."""
 
     def measured(**options):
-        bench = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping, **options)
-        return bench.measure(INT8)
+        return stopping_bench(tmp_path, **options).measure(INT8)
 
     assert measured().samples == 130
     assert len(slow) == 13 + 1  # two are under way at once
@@ -534,22 +508,22 @@ def test_all_or_a_number_of_images_forces_them_and_never_takes_the_truncated_fig
 
 def test_another_rule_or_reference_is_another_evaluation(slow, toy, tmp_path):
     """Since it may stop elsewhere."""
-    Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    stopping_bench(tmp_path).measure(INT8)
     wider = EarlyStop(margin=0.1)
-    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=lambda case: wider).measure(INT8)
+    measured = stopping_bench(tmp_path, early_stop_of=lambda case: wider).measure(INT8)
     assert (measured.cached, measured.samples < 130) == (False, True)
     toy.setattr(workbench.machine, "cores", lambda: 77)
     toy.setattr(worker_tasks, "evaluate_reference", lambda load, data, part: scores(251, part))
-    bench = Workbench(Inline(), Cache(tmp_path / "other"), early_stop_of=stopping)
+    bench = stopping_bench(tmp_path / "other")
     assert bench.measure(INT8).stopping.decision == "not worse"
 
 
 def test_without_a_reference_nothing_stops_early(slow, toy, tmp_path):
     """There is nothing to be no worse than."""
 
-    def evaluate_reference(workload, dataset, stretch):
+    def evaluate_reference(workload, dataset, bounds):
         raise ValueError("no network")
 
     toy.setattr(worker_tasks, "evaluate_reference", evaluate_reference)
-    measured = Workbench(Inline(), Cache(tmp_path), early_stop_of=stopping).measure(INT8)
+    measured = stopping_bench(tmp_path).measure(INT8)
     assert (measured.samples, measured.stopping) == (SAMPLES, None)

@@ -42,7 +42,7 @@ def noise():
         shown = 255 - images if split == "calibration" else images
         return Split(split, shown, labels, tuple(map(str, range(60))))
 
-    return worker_tasks.Images(Dataset("noise", tuple("abcdefghij"), "", "", load))
+    return worker_tasks.SizedDataset(Dataset("noise", tuple("abcdefghij"), "", "", load))
 
 
 USUAL = [recipe.name for recipe in VARIANTS.values() if recipe.default]

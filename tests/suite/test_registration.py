@@ -10,7 +10,7 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.suite.registration import register
-from tinyml_bench.workloads.cases import cases_of, left_out, recipe_of
+from tinyml_bench.workloads.cases import cases_of, left_out, resolve
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -55,7 +55,7 @@ def test_without_a_float_file_the_first_one_is_compared_with():
     register("dots-other", model=files, test=TEST, reference="mine_v2")
     assert WORKLOADS["dots-net"].reference == "mine_v1"
     assert WORKLOADS["dots-other"].reference == "mine_v2"
-    assert recipe_of(CaseId("dots", "net", "mine_v1")).claims == ""
+    assert resolve(CaseId("dots", "net", "mine_v1")).recipe.claims == ""
     with pytest.raises(UsageError, match=r"reference=: unknown file 'mine_v3'; did you mean"):
         register("dots-third", model=files, test=TEST, reference="mine_v3")
 
@@ -63,7 +63,7 @@ def test_without_a_float_file_the_first_one_is_compared_with():
 def test_a_ready_made_file_claims_what_its_name_says():
     """A float file under the name int8 is found out."""
     register("dots-net", model=FILES, test=TEST)
-    assert recipe_of(CaseId("dots", "net", "int8")).claims == "int8"
+    assert resolve(CaseId("dots", "net", "int8")).recipe.claims == "int8"
 
 
 def test_what_is_made_of_a_float_file_is_judged_beside_it():

@@ -73,7 +73,9 @@ def test_what_is_made_of_one_file_is_judged_beside_it():
 def test_a_file_claims_what_its_name_says_if_it_is_a_variant():
     """Of another name nothing is claimed."""
     workload(files={**FILES, "int8": Path("net8.tflite")})
-    claims = {name: cases.recipe_of(CaseId("toy", "net", name)).claims for name in ("int8", "mine")}
+    claims = {
+        name: cases.resolve(CaseId("toy", "net", name)).recipe.claims for name in ("int8", "mine")
+    }
     assert claims == {"int8": VARIANTS["int8"].claims, "mine": ""}
 
 
@@ -93,3 +95,29 @@ def test_only_the_network_itself_has_no_file():
     assert cases.has_file(CaseId("toy", "net", "mine"))
     assert cases.has_file(CaseId("other", "net", "int8"))
     assert not cases.has_file(CaseId("other", "net", "tf"))
+
+
+def test_a_case_is_resolved_with_all_that_its_id_stands_for():
+    """What it is made of, how, and what it is compared with."""
+    made = workload()
+    case = cases.resolve(CaseId("toy", "net", "int8"))
+    assert (case.workload, case.recipe, case.ready_made) == (made, VARIANTS["int8"], None)
+    assert (case.reference.variant, case.sibling.variant) == ("tf", "float32")
+    assert (case.has_file, case.is_reference) == (True, False)
+    assert cases.resolve(case.reference).is_reference
+    assert not cases.resolve(case.reference).has_file
+
+
+def test_a_ready_made_file_is_known_as_one():
+    """It is not to be converted."""
+    workload(files=FILES, reference="mine", sibling="mine")
+    case = cases.resolve(CaseId("toy", "net", "mine"))
+    assert (case.ready_made, case.has_file, case.is_reference) == (FILES["mine"], True, True)
+
+
+@pytest.mark.parametrize("name", ["toy-other-int8", "toy-net-int88"])
+def test_an_unknown_workload_or_variant_is_an_error(name):
+    """It lists what is known."""
+    workload()
+    with pytest.raises(UsageError, match="unknown"):
+        cases.resolve(CaseId.parse(name))

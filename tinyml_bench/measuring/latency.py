@@ -20,7 +20,8 @@ from tinyml_bench.metrics.bootstrap import RatioEstimate, paired_ratio
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite.runtime import Runtime
-from tinyml_bench.workloads.cases import has_file
+from tinyml_bench.workloads.cases import has_file, resolve
+from tinyml_bench.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from tinyml_bench.measuring.workbench import Workbench
@@ -156,21 +157,22 @@ def invocation(workbench: Workbench, case: CaseId) -> Invoke:
     prepare(workbench.runtime)
     with silenced():
         if not has_file(case):
-            return _keras_invocation(workbench, case, sample)
+            return _keras_invocation(resolve(case).workload, sample)
         from tinyml_bench.tflite.interpreter import Runner
 
         path = workbench.model_file(case).path
         return Runner.from_file(path, workbench.runtime).single(sample)
 
 
-def _keras_invocation(workbench: Workbench, case: CaseId, sample: Inputs) -> Invoke:
+def _keras_invocation(workload: Workload, sample: Inputs) -> Invoke:
     import tensorflow as tf
 
     from tinyml_bench.training import checkpoints
     from tinyml_bench.workloads.models.graph import graph_of
 
-    graph = graph_of(checkpoints.load_model(workbench.workload(case)))
-    several = sample if isinstance(sample, tuple) else (sample,)
-    function = graph.function(None, [one.shape for one in several])
-    tensors = [tf.constant(one) for one in graph.cast([one[np.newaxis] for one in several])]
+    graph = graph_of(checkpoints.load_model(workload))
+    inputs = sample if isinstance(sample, tuple) else (sample,)
+    function = graph.function(None, [array.shape for array in inputs])
+    batch = [array[np.newaxis] for array in inputs]
+    tensors = [tf.constant(array) for array in graph.cast(batch)]
     return lambda: function(*tensors)

@@ -1,4 +1,4 @@
-"""Evaluating a split stretch by stretch in workers: all of it, or what its verdict takes."""
+"""Evaluating a split shard by shard in workers: all of it, or what its verdict takes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Call = tuple[Any, ...]
 """A function of a worker and its arguments."""
 
 LARGE = 1000
-"""Images a stretch: few enough that two workers finish together, so many that a call is cheap."""
+"""Images a shard: few enough that two workers finish together, so many that a call is cheap."""
 
 SMALL = 10
-"""Images a stretch where each takes seconds: a decision, or an interruption, need not wait long."""
+"""Images a shard where each takes seconds: a decision, or an interruption, need not wait long."""
 
-# Stretches under way at once where a decision may make the later ones needless.
+# Shards under way at once where a decision may make the later ones needless.
 _AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """A case that may stop early, against its reference.
+class EarlyStopCheck:
+    """When the answers of a case that may stop early are enough, beside its reference's.
 
     Parameters
     ----------
@@ -45,20 +45,21 @@ class Contest:
     reference: Predictions
     total: int
 
-    def settles(self, shards: Sequence[Shard]) -> bool:
-        """Tell whether the first images decide it."""
+    def is_decided(self, shards: Sequence[Shard]) -> bool:
+        """Whether the first images decide it."""
         return self.decision(shards) != UNDECIDED
 
     def name(self) -> str:
         """Name all that the end depends on beside the case's own answers."""
-        theirs = self.reference.prefix(self.total)
-        digest = hashlib.sha256(theirs.predicted.tobytes() + theirs.labels.tobytes()).hexdigest()
+        reference = self.reference.prefix(self.total)
+        answers = reference.predicted.tobytes() + reference.labels.tobytes()
+        digest = hashlib.sha256(answers).hexdigest()
         return f"{self.rule} every {SMALL} of {self.total} against {digest}"
 
     def decision(self, shards: Sequence[Shard]) -> str:
         """Return what the first images decide."""
         scores = [shard.scores for shard in shards if shard.scores is not None]
-        if not scores or any(one.ndim != 2 for one in scores):
+        if not scores or any(rows.ndim != 2 for rows in scores):
             return UNDECIDED
         predicted = np.concatenate(scores).argmax(axis=1)
         reference = self.reference.prefix(len(predicted))
@@ -75,19 +76,21 @@ class Contest:
         )
 
 
-def cut(samples: int, size: int) -> list[tuple[int, int]]:
-    """Cut `samples` into stretches of `size`, each its first position and the one after its last.
+def bounds(samples: int, size: int) -> list[tuple[int, int]]:
+    """Return the bounds of shards of `size` samples: the first, and the one after the last.
 
     Examples
     --------
-    >>> cut(25, 10)
+    >>> bounds(25, 10)
     [(0, 10), (10, 20), (20, 25)]
     """
     return [(first, min(first + size, samples)) for first in range(0, samples, size)]
 
 
 def evaluate(
-    executor: Executor, calls: Sequence[Call], settles: Callable[[list[Shard]], bool] | None = None
+    executor: Executor,
+    calls: Sequence[Call],
+    is_decided: Callable[[list[Shard]], bool] | None = None,
 ) -> list[Shard]:
     """Make `calls` and return what they gave, in their order.
 
@@ -95,8 +98,8 @@ def evaluate(
     ----------
     executor : Executor
     calls : sequence of Call
-    settles : callable or None
-        Asked after each shard, of all so far: those after the one that settles are not returned,
+    is_decided : callable or None
+        Asked after each shard, of all so far: those after the deciding one are not returned,
         whoever was faster, so that the result is the same with any number of workers. ``None``
         makes all calls at once.
     """
@@ -104,10 +107,10 @@ def evaluate(
     shards: list[Shard] = []
     try:
         while waiting or running:
-            while waiting and (settles is None or len(running) < _AHEAD):
+            while waiting and (is_decided is None or len(running) < _AHEAD):
                 running.append(executor.submit(*waiting.popleft()))
             shards.append(running.popleft().result())
-            if settles is not None and settles(shards):
+            if is_decided is not None and is_decided(shards):
                 break
     finally:
         for future in running:  # after a crash the others would only crash again

@@ -32,9 +32,9 @@ from tinyml_bench.workloads.workload import Workload
 
 __all__ = [
     "Description",
-    "Images",
+    "KeptOutputs",
     "Shard",
-    "Wanted",
+    "SizedDataset",
     "convert",
     "describe",
     "evaluate",
@@ -53,8 +53,8 @@ _OF_A_NETWORK = ("model", "graph", "function")
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """A dataset as a workload's network takes it.
+class SizedDataset:
+    """A dataset at the input size of a workload's network.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be kept of a model's outputs.
+class KeptOutputs:
+    """What is kept of a model's outputs.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ class Wanted:
     scores: bool = True
 
 
-_SCORES = Wanted()
+_SCORES = KeptOutputs()
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Evaluation of a stretch of the test split.
+    """Evaluation of successive samples of the test split.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Shard:
     rows: tuple[bytes, ...] = ()
 
 
-def describe(workload: Workload, images: Images) -> Description:
+def describe(workload: Workload, dataset: SizedDataset) -> Description:
     """Load all of a workload once and say what it is made of.
 
     Raises
@@ -131,11 +131,11 @@ def describe(workload: Workload, images: Images) -> Description:
     UsageError
         Samples do not fit the model, or the calibration split shares images with the test split.
     """
-    test = images.load("test")
-    calibrating = images.load("calibration") if workload.calibrates else None
+    test = dataset.load("test")
+    calibrating = dataset.load("calibration") if workload.calibrates else None
     if calibrating is not None:
         of_classes = description.tells_classes(workload)
-        calibration.check(images.dataset.name, calibrating, test, of_classes=of_classes)
+        calibration.check(dataset.dataset.name, calibrating, test, of_classes=of_classes)
     if workload.files:
         return description.of_files(workload, test, calibrating)
     return description.of_network(workload, _model(workload), test, calibrating)
@@ -146,19 +146,19 @@ def inputs(workload: Workload) -> tuple[Input, ...]:
     return description.inputs_of_file(workload) if workload.files else _graph(workload).inputs
 
 
-def convert(workload: Workload, images: Images, recipe: Recipe) -> bytes:
+def convert(workload: Workload, dataset: SizedDataset, recipe: Recipe) -> bytes:
     """Convert the trained network; returns the content of the ``.tflite`` file."""
     if recipe.quantizer:
-        return quantize(_float_file(workload, images), workload, images, recipe)
-    samples, model = _calibrating(workload, images), _network(workload, recipe)
+        return quantize(_float_file(workload, dataset), workload, dataset, recipe)
+    samples, model = _calibrating(workload, dataset), _network(workload, recipe)
     inputs = arranged(samples.inputs, samples.input_names, graph_of(model).names, "the model")
     shown = inputs if workload.calibrates else tuple(one[:0] for one in inputs)
     return converter.convert(recipe, model, shown[0] if len(shown) == 1 else shown)
 
 
-def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Recipe) -> bytes:
+def quantize(float_file: bytes, workload: Workload, dataset: SizedDataset, recipe: Recipe) -> bytes:
     """Quantize a float ``.tflite`` file; returns the content of the quantized one."""
-    samples = _calibrating(workload, images)
+    samples = _calibrating(workload, dataset)
     runner = Runner(float_file, Runtime(kernels="builtin"), "the float file")
     inputs = runner.arranged(samples)
     return litert_quantizer.quantize(recipe, float_file, inputs[0] if len(inputs) == 1 else inputs)
@@ -166,29 +166,29 @@ def quantize(float_file: bytes, workload: Workload, images: Images, recipe: Reci
 
 def evaluate(
     path: Path,
-    images: Images,
-    stretch: tuple[int, int],
+    dataset: SizedDataset,
+    bounds: tuple[int, int],
     runtime: Runtime,
-    wanted: Wanted = _SCORES,
+    kept: KeptOutputs = _SCORES,
 ) -> Shard:
-    """Run the samples ``stretch[0]:stretch[1]`` of the test split through a ``.tflite`` file."""
-    part = images.load("test").part(slice(*stretch))
+    """Run the samples ``bounds[0]:bounds[1]`` of the test split through a ``.tflite`` file."""
+    part = dataset.load("test").part(slice(*bounds))
     load_runtime(runtime)  # its own memory is not the model's
     with peak_memory() as memory:
         runner = _remembered("runner", f"{path} {runtime}", lambda: Runner.from_file(path, runtime))
         outputs, timing = runner.run(runner.arranged(part))
     costs = timing.total_seconds, timing.invoke_seconds, memory.bytes
-    return _shard(part, outputs, costs, wanted)
+    return _shard(part, outputs, costs, kept)
 
 
 def evaluate_reference(
     workload: Workload,
-    images: Images,
-    stretch: tuple[int, int],
-    wanted: Wanted = _SCORES,
+    dataset: SizedDataset,
+    bounds: tuple[int, int],
+    kept: KeptOutputs = _SCORES,
 ) -> Shard:
-    """Run the samples ``stretch[0]:stretch[1]`` of the test split through the network itself."""
-    part = images.load("test").part(slice(*stretch))
+    """Run the samples ``bounds[0]:bounds[1]`` of the test split through the network itself."""
+    part = dataset.load("test").part(slice(*bounds))
     batches, invoke_seconds = [], 0.0
     started = time.perf_counter()
     with peak_memory() as memory:
@@ -208,11 +208,15 @@ def evaluate_reference(
             invoke_seconds += time.perf_counter() - entered
     costs = time.perf_counter() - started, invoke_seconds, memory.bytes
     outputs = tuple(np.concatenate(one) for one in zip(*batches, strict=True))
-    return _shard(part, outputs, costs, wanted)
+    return _shard(part, outputs, costs, kept)
 
 
 def diagnose(
-    workload: Workload, images: Images, float_file: Path, file: Path, positions: tuple[int, ...]
+    workload: Workload,
+    dataset: SizedDataset,
+    float_file: Path,
+    file: Path,
+    positions: tuple[int, ...],
 ) -> tuple[str, tuple[str, ...]]:
     """Name the layer of a quantized file to look at first, and say in a few lines why.
 
@@ -223,7 +227,7 @@ def diagnose(
     positions : tuple of int
         Images of the test split on which it fails; none for the first ones.
     """
-    test = images.load("test")
+    test = dataset.load("test")
     if len(test.inputs) > 1:
         return "", (f"no layer can be named: the model has {len(test.inputs)} inputs",)
     pixels = test.images
@@ -243,27 +247,27 @@ def _shard(
     part: Split,
     outputs: tuple[NDArray[Any], ...],
     costs: tuple[float, float, int | None],
-    wanted: Wanted,
+    kept: KeptOutputs,
 ) -> Shard:
     given: Any = outputs[0] if len(outputs) == 1 else outputs
     labels = part.labels if part.is_labelled else None
-    outcomes = {one.name: one.contributions(given, labels, part.fed) for one in wanted.metrics}
-    if wanted.scores:
+    outcomes = {one.name: one.contributions(given, labels, part.fed) for one in kept.metrics}
+    if kept.scores:
         return Shard(class_scores(outputs), *costs, outcomes)
     joined = [one.reshape(len(part), -1) for one in outputs]
     rows = (b"".join(one[place].tobytes() for one in joined) for place in range(len(part)))
     return Shard(None, *costs, outcomes, tuple(hashlib.sha256(row).digest() for row in rows))
 
 
-def _calibrating(workload: Workload, images: Images) -> Split:
+def _calibrating(workload: Workload, dataset: SizedDataset) -> Split:
     """Return the calibration samples; where there are none, test samples, for their shape."""
-    return images.load("calibration" if workload.calibrates else "test")
+    return dataset.load("calibration" if workload.calibrates else "test")
 
 
-def _float_file(workload: Workload, images: Images) -> bytes:
+def _float_file(workload: Workload, dataset: SizedDataset) -> bytes:
     if workload.files:
         return next(iter(workload.files.values())).read_bytes()
-    return convert(workload, images, VARIANTS[SIBLING])
+    return convert(workload, dataset, VARIANTS[SIBLING])
 
 
 def _layer_names(workload: Workload) -> list[str]:

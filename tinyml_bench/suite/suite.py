@@ -266,6 +266,7 @@ def _undetectable(measured: Measurement, drop: dict[str, float]) -> dict[str, st
 
 
 def _make_workbench(options: Options) -> Workbench:
+    from tinyml_bench.measuring.evaluator import Sampling
     from tinyml_bench.measuring.workbench import Workbench
     from tinyml_bench.system import machine
     from tinyml_bench.system.cache import Cache
@@ -280,11 +281,13 @@ def _make_workbench(options: Options) -> Workbench:
         executor,
         Cache(enabled=options.cache),
         options.runtime,
-        samples=options.samples,
-        plan=plan,
-        samples_of=None if options.all_samples else options.samples_of,
-        early_stop_of=options.early_stop_of,
-        may_stop=not options.all_samples,
+        Sampling(
+            options.samples,
+            None if options.all_samples else options.samples_of,
+            options.early_stop_of,
+            may_stop=not options.all_samples,
+        ),
+        plan,
     )
 
 

@@ -1,14 +1,77 @@
-"""The cases of a workload: which variants of it are judged, which are left out, and why."""
+"""The cases of a workload: which variants of it are judged, which are left out, and why.
+
+:func:`resolve` looks a case up, once; what only an id is known of, as in a saved run, is answered
+by :func:`reference_of`, :func:`sibling_of` and :func:`has_file`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.workloads.variants.recipes import REFERENCE, SIBLING, VARIANTS, Recipe
 from tinyml_bench.workloads.workload import WORKLOADS, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case with all that its id stands for; made by :func:`resolve`.
+
+    Parameters
+    ----------
+    id : CaseId
+    workload : Workload
+    recipe : Recipe
+        How it is made; of a ready-made file, what its name claims at least.
+    reference : CaseId
+        The case that its answers are compared with; it may be itself.
+    sibling : CaseId
+        The case that its size and latency are put in relation to; it may be itself.
+    has_file : bool
+        It is a ``.tflite`` file, and not the network itself.
+    """
+
+    id: CaseId
+    workload: Workload
+    recipe: Recipe
+    reference: CaseId
+    sibling: CaseId
+    has_file: bool
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is what others of its workload are compared with."""
+        return self.id == self.reference
+
+    @property
+    def ready_made(self) -> Path | None:
+        """The file that was registered as this case; ``None`` where it is to be converted."""
+        return self.workload.files.get(self.id.variant)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+def resolve(case_id: CaseId) -> Case:
+    """Look up all that a case's id stands for.
+
+    Raises
+    ------
+    UsageError
+        Its workload or its variant is unknown.
+    """
+    workload = WORKLOADS[case_id.workload]
+    return Case(
+        case_id,
+        workload,
+        recipe(workload, case_id.variant),
+        reference_of(case_id),
+        sibling_of(case_id),
+        has_file(case_id),
+    )
 
 
 def cases_of(workload: Workload) -> Iterator[CaseId]:
@@ -32,8 +95,8 @@ def names_of(workload: Workload) -> tuple[str, ...]:
         See :func:`cases_of`.
     """
     if workload.variants is None:
-        made = (name for name, reason in _others(workload) if not reason)
-        return (*workload.files, *made)
+        usual = (name for name, reason in _usual(workload) if not reason)
+        return (*workload.files, *usual)
     for name in workload.variants:
         if reason := lacking(workload, name):
             raise UsageError(f"workload {str(workload)!r}, variant {name!r}: {reason}")
@@ -46,7 +109,7 @@ def left_out(workload: Workload) -> dict[str, str]:
     """Return the variants that a workload without a list would have, but for the reason given."""
     if workload.variants is not None or workload.files:
         return {}
-    return {name: reason for name, reason in _others(workload) if reason}
+    return {name: reason for name, reason in _usual(workload) if reason}
 
 
 def without(workload: str) -> list[str]:
@@ -76,11 +139,6 @@ def lacking(workload: Workload, name: str) -> str:
     if recipe.calibrated and not workload.calibrates:
         return "it needs calibration samples: give register() train= or calibration="
     return ""
-
-
-def recipe_of(case: CaseId) -> Recipe:
-    """Return how a case is made; of a ready-made file, what its name claims at least."""
-    return recipe(WORKLOADS[case.workload], case.variant)
 
 
 def recipe(workload: Workload, variant: str) -> Recipe:
@@ -114,10 +172,10 @@ def _variant(case: CaseId, variant: str) -> CaseId:
     return replace(case, variant=variant)
 
 
-def _others(workload: Workload) -> Iterator[tuple[str, str]]:
+def _usual(workload: Workload) -> Iterator[tuple[str, str]]:
     """Yield each variant that is made without being asked for, and what it lacks."""
     if workload.files:
         return
-    for name, made in ((name, VARIANTS[name]) for name in VARIANTS):
-        if made.default:
+    for name in VARIANTS:
+        if VARIANTS[name].default:
             yield name, lacking(workload, name)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinyml_bench.measuring import worker_tasks
+from tinyml_bench.measuring.evaluator import Sampling
 from tinyml_bench.measuring.workbench import Workbench
 from tinyml_bench.measuring.worker_tasks import Description, Shard
 from tinyml_bench.system.cache import Cache
@@ -62,7 +63,8 @@ def _die(
     }
     case = stage.case("int8")
     with IsolatedExecutor(1, limit) as executor:
-        bench = Workbench(Swapping(executor, made_up), Cache(stage.scratch()), samples=IMAGES)
+        cache, sampling = Cache(stage.scratch()), Sampling(samples=IMAGES)
+        bench = Workbench(Swapping(executor, made_up), cache, sampling=sampling)
         measured = bench.measure(case)
     return stage.judge(measured, healthy.baseline)
 

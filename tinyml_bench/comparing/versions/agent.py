@@ -198,7 +198,7 @@ class Agent:
 
     def _workload(self, name: str) -> tuple[Any, Any]:
         from tinyml_bench.judging.policy.project import Project
-        from tinyml_bench.measuring.worker_tasks import Images
+        from tinyml_bench.measuring.worker_tasks import SizedDataset
         from tinyml_bench.system.native_output import import_tensorflow
         from tinyml_bench.workloads.datasets import DATASETS
         from tinyml_bench.workloads.workload import WORKLOADS
@@ -208,7 +208,7 @@ class Agent:
             Project.find(Path.cwd()).register()
             self._registered = True
         found = WORKLOADS[name]
-        return found, Images(DATASETS[found.dataset], found.input_size)
+        return found, SizedDataset(DATASETS[found.dataset], found.input_size)
 
 
 def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:
