@@ -17,7 +17,6 @@ from making import (
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.common_samples import at_prefix
-from tinyml_bench.judging.device_gate import PART_OF
 from tinyml_bench.judging.figure_gate import judge_figure
 from tinyml_bench.judging.findings import unused
 from tinyml_bench.judging.gates import GATED, QUALITY
@@ -27,6 +26,7 @@ from tinyml_bench.judging.paired_metrics import PAIRED
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.records.deployment import PART_OF
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash
 from tinyml_bench.records.structure import Operator, Structure

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tinyml_bench.judging import device_gate, findings, paired_predictions
+from tinyml_bench.judging import findings, paired_predictions
 from tinyml_bench.judging.comparability import incomparable, why_incomparable
+from tinyml_bench.judging.devices import part_findings
 from tinyml_bench.judging.evidence import contributions, images
 from tinyml_bench.judging.judged_case import JudgedCase
 from tinyml_bench.judging.paired_metrics import Contrast, samples_needed, standing
@@ -125,7 +126,7 @@ class _Comparison:
             yield from contributions(pairs)
         elif pairs is not None:
             yield from images(self.metric.name, pairs)
-        yield from device_gate.evidence(self.metric.name, self.case.measurement, self.baseline)
+        yield from part_findings.evidence(self.metric.name, self.case.measurement, self.baseline)
         if self.case.measurement.provenance is not None:
             yield from changes(self.baseline.provenance, self.case.measurement.provenance)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tinyml_bench.judging import device_gate
+from tinyml_bench.judging.budget_gate import judge_budgets
+from tinyml_bench.judging.device_gate import judge_device
 from tinyml_bench.judging.figure_gate import judge_figure
 from tinyml_bench.judging.instructions_gate import judge_instructions
 from tinyml_bench.judging.judged_case import JudgedCase
 from tinyml_bench.judging.sanity_gate import judge_collapse, judge_recall
 from tinyml_bench.judging.structure_gate import WEIGHTS, judge_structure, judge_weights
 from tinyml_bench.metrics.builtin import FIXED
+from tinyml_bench.records.deployment import PART_OF
 from tinyml_bench.records.finding import Finding
 
 Gate = Callable[[JudgedCase, str], list[Finding]]
@@ -30,25 +32,14 @@ GATED: Final = (
 """All that a case is judged by."""
 
 
-def _judge_device(case: JudgedCase, metric: str) -> list[Finding]:
-    if case.baseline is None:
-        return []
-    found = device_gate.judge(metric, case.measurement, case.baseline, case.policy)
-    return judge_figure(case, metric) if found is None else found
-
-
-def _judge_budget(case: JudgedCase, _metric: str) -> list[Finding]:
-    return device_gate.judge_budgets(case.measurement, case.baseline, case.policy)
-
-
 # Metrics that are more than one figure and its limit.
 _OWN_GATES: Final[Mapping[str, Gate]] = {
     "collapse": judge_collapse,
     "class_recall": judge_recall,
     "structure": judge_structure,
     **dict.fromkeys(WEIGHTS, judge_weights),
-    **dict.fromkeys(device_gate.PART_OF, _judge_device),
-    "budget": _judge_budget,
+    **dict.fromkeys(PART_OF, judge_device),
+    "budget": judge_budgets,
     "instructions": judge_instructions,
 }
 

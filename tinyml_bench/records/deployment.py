@@ -63,6 +63,11 @@ PARTS: Final[Mapping[str, type[Micro | Npu | Parity]]] = {
 FACTS: Final[Mapping[str, tuple[str, ...]]] = {part: kind.facts for part, kind in PARTS.items()}
 """Part of a deployment, and the facts of a measurement that are measured with it."""
 
+PART_OF: Final[Mapping[str, str]] = {
+    metric: part for part, facts in FACTS.items() for metric in (part, *facts)
+}
+"""Gated metric, or fact, to the part of the deployment that it is measured with."""
+
 
 def _listed(value: Any) -> Any:
     if isinstance(value, Mapping):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.judging.device_gate import PART_OF
 from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.tolerances import Tolerance
+from tinyml_bench.records.deployment import PART_OF
 from tinyml_bench.records.finding import Verdict
 
 

@@ -1,0 +1,1 @@
+"""The gates on device targets, a module a target."""
