@@ -28,7 +28,7 @@ from tinyml_bench.system.files import CACHE_VARIABLE
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import converter, structure
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.tflite.runner import Runner
 from tinyml_bench.training import compressed_checkpoints, train
 from tinyml_bench.training.model_card import ModelCard, card_path
 from tinyml_bench.workloads.datasets import Split, dataset

@@ -30,7 +30,8 @@ from tinyml_bench.records.run import Run
 from tinyml_bench.reporting import sentence
 from tinyml_bench.storage import runs
 from tinyml_bench.system import machine
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.workload import WORKLOADS
 

@@ -38,7 +38,7 @@ from tinyml_bench.comparing.models import (
 )
 from tinyml_bench.metrics.significance import wilson_interval
 from tinyml_bench.system.native_output import import_tensorflow, silenced
-from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.tflite.runner import Runner
 
 # Half a layer more of so many equal layers is the slowdown.
 SIDE, FILTERS, MORE_FILTERS = 12, 32, 48

@@ -27,7 +27,8 @@ from tinyml_bench.measuring.latency import PairedTimer
 from tinyml_bench.system.native_output import import_tensorflow, silenced
 from tinyml_bench.tflite import converter
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe
 
 Kernel = NDArray[np.float32]

@@ -25,7 +25,7 @@ from tinyml_bench.errors import DataIncompleteError, DataMissingError
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.measurement import Crash, Measurement, Provenance
 from tinyml_bench.metrics.early_stopping import Stopping
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 SAMPLES = 1000
 LABELS = np.arange(SAMPLES) % 2

@@ -15,7 +15,8 @@ from tinyml_bench.comparing.models import Comparison, Plan, compare_files, decid
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.system.workers.process import WorkerCrashed
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 
 class Clock:

@@ -11,7 +11,7 @@ from tflite_models import build, classifier
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.measuring import instructions
 from tinyml_bench.measuring.instructions import InstructionChange, instructions_per_inference
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 START, EACH = 300_000_000, 12_345
 

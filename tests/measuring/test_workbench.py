@@ -23,7 +23,7 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.process import WorkerCrashed
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.datasets import DATASETS, Split, dataset
 from tinyml_bench.workloads.variants.recipes import VARIANTS, variant
 from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, workload

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tinyml_bench.measuring import worker_tasks
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.datasets import Dataset, Split
 from tinyml_bench.workloads.variants.recipes import VARIANTS

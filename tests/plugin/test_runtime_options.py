@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 
 from tinyml_bench import plugin
-from tinyml_bench.tflite.interpreter import KERNELS, RUNTIMES
+from tinyml_bench.tflite.runtime import KERNELS, RUNTIMES
 
 _INSTALLED = "\nimport tinyml_bench.tflite.runtime as its\nits.find_spec = lambda name: {found}\n"
 

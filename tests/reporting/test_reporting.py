@@ -22,7 +22,7 @@ from tinyml_bench.records.provenance import USUAL_RUNTIME
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage.baselines import Change
 from tinyml_bench.study import paper
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 INT8 = "fashion_mnist-custom-int8"
 OFF = "timing is disabled"

@@ -7,7 +7,7 @@ from tinyml_bench.measuring import latency
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.suite import timing
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 CASE = CaseId("toy", "net", "int8")
 

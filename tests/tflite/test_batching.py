@@ -15,7 +15,8 @@ from tflite_models import (
 )
 
 from tinyml_bench.tflite.batching import batches_are_exact, good_batch, useful_batch
-from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
 
 QUANTIZE, SOFTMAX = 114, 25
 

@@ -246,7 +246,8 @@ def test_no_tensorflow_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(build(classifier()))
     code = (
-        "import sys; from tinyml_bench.tflite import file; from tinyml_bench.cli.commands import inspect\n"
+        "import sys; from tinyml_bench.tflite import file\n"
+        "from tinyml_bench.cli.commands import inspect\n"
         "print(len(inspect.describe(file.read_model(sys.argv[1]))) > 100)\n"
         "print(sorted({'tensorflow', 'keras', 'ai_edge_litert', 'sys'} & set(sys.modules)))"
     )

@@ -30,7 +30,8 @@ from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.system.workers.process import WorkerCrashed
 from tinyml_bench.tflite import activation_memory, structure
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 FILES = 2400
 TRACED = 200  # they take ten times as long

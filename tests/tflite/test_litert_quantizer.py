@@ -27,7 +27,8 @@ from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.judging import format_claims
 from tinyml_bench.tflite import litert_quantizer, structure
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.variants import schemes
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe, quantizer_variant
 

@@ -11,7 +11,8 @@ from tflite_models import DEQUANTIZE, INT8, Model, Operator, Tensor, build, clas
 
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.tflite import structure
-from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph, TensorFact, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile, OperatorFact, Subgraph, TensorFact
 
 
 def tensor(name: str, dtype: str, *shape: int, stored: bool = False, scales: int = 0) -> TensorFact:

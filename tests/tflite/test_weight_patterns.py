@@ -13,7 +13,8 @@ from tflite_models import build
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.records.weight_pattern import GROUP, MANY, NOTHING, Pattern
 from tinyml_bench.tflite import weight_patterns
-from tinyml_bench.tflite.file import TensorFact, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import TensorFact
 from tinyml_bench.tflite.weight_patterns import pattern_of
 
 RNG = np.random.default_rng(6)

@@ -27,7 +27,8 @@ from tinyml_bench.metrics.bootstrap import RatioEstimate, instance_ratio
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.system.workers.process import WorkerCrashed, failure
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 SLOWER: Final = "slower"
 FASTER: Final = "faster"

@@ -13,7 +13,8 @@ import numpy as np
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.metrics.registry import class_labels
 from tinyml_bench.tflite import converter, structure
-from tinyml_bench.tflite.file import ModelFile, read_content, read_model
+from tinyml_bench.tflite.file import read_content, read_model
+from tinyml_bench.tflite.model_facts import ModelFile
 from tinyml_bench.training import checkpoints
 from tinyml_bench.workloads.datasets.split import Split
 from tinyml_bench.workloads.models import loading

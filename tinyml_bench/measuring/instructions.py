@@ -16,7 +16,7 @@ from typing import Final
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import KERNELS, Runtime
+from tinyml_bench.tflite.runtime import KERNELS, Runtime
 
 # Inferences of the two runs whose difference is taken.
 _SHORT, _LONG = 2, 6

@@ -158,7 +158,7 @@ def invocation(workbench: Workbench, case: CaseId) -> Invoke:
     with silenced():
         if not has_file(case):
             return _keras_invocation(resolve(case).workload, sample)
-        from tinyml_bench.tflite.interpreter import Runner
+        from tinyml_bench.tflite.runner import Runner
 
         path = workbench.model_file(case).path
         return Runner.from_file(path, workbench.runtime).single(sample)

@@ -22,7 +22,9 @@ from tinyml_bench.measuring.description import Description
 from tinyml_bench.measuring.peak_memory import peak_memory
 from tinyml_bench.metrics.registry import Quality, class_scores
 from tinyml_bench.tflite import converter, litert_quantizer
-from tinyml_bench.tflite.interpreter import Runner, Runtime, load_runtime
+from tinyml_bench.tflite.interpreter import load_runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.training import checkpoints, compressed_checkpoints
 from tinyml_bench.workloads.datasets import Dataset, Split, calibration
 from tinyml_bench.workloads.models.graph import Graph, Input, arranged, graph_of

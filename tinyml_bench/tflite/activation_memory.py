@@ -10,7 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from tinyml_bench.tflite.file import ModelFile, Subgraph
+from tinyml_bench.tflite.model_facts import ModelFile, Subgraph
 
 _BITS = {
     "bool": 8, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16,

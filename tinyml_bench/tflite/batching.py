@@ -6,7 +6,7 @@ import math
 import re
 from typing import Final
 
-from tinyml_bench.tflite.file import ModelFile, TensorFact
+from tinyml_bench.tflite.model_facts import ModelFile, TensorFact
 
 # Above 32 images nothing measured got faster; with more than about 8 MiB in the widest tensor all
 # got slower; below 4 images a network with large dense layers spends its time reading weights.
@@ -25,7 +25,7 @@ def good_batch(model: ModelFile, kernels: str, is_delegated: bool) -> int:
     ----------
     model : ModelFile
     kernels : str
-        As in :class:`tinyml_bench.tflite.interpreter.Runtime`.
+        As in :class:`tinyml_bench.tflite.runtime.Runtime`.
     is_delegated : bool
         Whether XNNPACK runs everything between input and output.
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.tflite.file import ModelFile, TensorFact, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile, TensorFact
 from tinyml_bench.workloads.variants.schemes import _PACKAGES, _is_json, version
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tinyml_bench.records.structure import (
     printable,
 )
 from tinyml_bench.records.weight_pattern import NOTHING, Pattern
-from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph, TensorFact
+from tinyml_bench.tflite.model_facts import ModelFile, OperatorFact, Subgraph, TensorFact
 from tinyml_bench.tflite.weight_patterns import pattern_of
 
 _Shape = Sequence[int]
@@ -112,7 +112,7 @@ def unsupported_operators(model: ModelFile) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from tinyml_bench.tflite.file import ModelFile
+    >>> from tinyml_bench.tflite.model_facts import ModelFile
     >>> whirl = OperatorFact("custom Whirl", 1, (), ())
     >>> graph = Subgraph("main", (), (), (), (whirl, whirl))
     >>> unsupported_operators(ModelFile("model", 0, 3, "", (graph,), ()))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.tflite.file import TensorFact
+from tinyml_bench.tflite.model_facts import TensorFact
 
 _NUMPY_TYPES: Final = {
     kind: f"<{code}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml_bench.tflite.file import TensorFact
+from tinyml_bench.tflite.model_facts import TensorFact
 
 
 @dataclass(frozen=True, slots=True)

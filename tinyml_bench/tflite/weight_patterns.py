@@ -19,7 +19,7 @@ from tinyml_bench.records.weight_pattern import (
     TELLING_SPARSITY,
     Pattern,
 )
-from tinyml_bench.tflite.file import TensorFact
+from tinyml_bench.tflite.model_facts import TensorFact
 from tinyml_bench.tflite.tensor_values import stored_values
 
 # Weights that are looked at in one go: some MiB, whatever the size of the tensor.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import UsageError
 from tinyml_bench.system import machine
 from tinyml_bench.tflite import converter
-from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.tflite.runner import Runner
 from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.training import base_weights, checkpoints, frozen_features
 from tinyml_bench.training.fitting import Best, fit

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinyml_bench.comparing.models import NO_DIFFERENCE, Comparison, compare_files
 from tinyml_bench.measuring.latency import PairedTimer
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 from trust.answers import PASSED, Answer
 from trust.catalogue import plant
 from trust.scene import Stage

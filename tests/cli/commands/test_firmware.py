@@ -19,7 +19,9 @@ from tinyml_bench.cli.commands import c_source, firmware
 from tinyml_bench.cli.commands.firmware import Notes, Vector
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.tflite.tensors import TensorSpec
 
 NAME = "tiny-cnn-int8"
 PREFIX = "tiny_cnn_int8"

@@ -20,7 +20,8 @@ from tflite_models import (
 )
 
 from tinyml_bench.cli.commands.inspect import account, as_dict, describe
-from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
 
 FLOAT16 = 1
 

@@ -7,7 +7,8 @@ import pytest
 from tflite_models import CUSTOM, DEQUANTIZE, INT8, RESHAPE, Operator, Tensor, build, classifier
 
 from tinyml_bench.measuring.devices.micro_errors import Refusal, explain, too_large
-from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
 
 TILE, FLOAT16 = 69, 1
 

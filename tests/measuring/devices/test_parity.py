@@ -17,7 +17,9 @@ from tinyml_bench.measuring.devices.parity import assemble, compare, differences
 from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.records.devices.parity import Difference
 from tinyml_bench.system.workers.executor import IsolatedExecutor
-from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.tflite.tensors import TensorSpec
 
 needs_tensorflow = pytest.mark.skipif(
     find_spec("tensorflow") is None, reason="needs TensorFlow's interpreter"

@@ -17,7 +17,7 @@ from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.system.cache import Cache
 from tinyml_bench.system.workers.process import WorkerCrashed
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 ALL = Plan({"micro": "", "npu": "ethos-u55-128", "parity": ""})
 IMAGES = np.zeros((100, 2, 2, 1), np.uint8)

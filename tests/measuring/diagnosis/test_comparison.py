@@ -13,7 +13,7 @@ from tinyml_bench.measuring.diagnosis.matching import matched
 from tinyml_bench.measuring.diagnosis.weights import weight_fault
 from tinyml_bench.system.native_output import silenced
 from tinyml_bench.tflite import converter
-from tinyml_bench.tflite.file import OperatorFact, Subgraph, TensorFact
+from tinyml_bench.tflite.model_facts import OperatorFact, Subgraph, TensorFact
 from tinyml_bench.training.checkpoints import load_model
 from tinyml_bench.workloads import models
 from tinyml_bench.workloads.variants.recipes import VARIANTS

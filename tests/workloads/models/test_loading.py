@@ -8,7 +8,7 @@ import pytest
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite.converter import convert
-from tinyml_bench.tflite.interpreter import Runner
+from tinyml_bench.tflite.runner import Runner
 from tinyml_bench.workloads.models.graph import arranged, graph_of
 from tinyml_bench.workloads.models.loading import content_sha256, custom_classes
 from tinyml_bench.workloads.models.sources import KerasFile, SavedModel, network_of

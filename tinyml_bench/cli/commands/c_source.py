@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError
-from tinyml_bench.tflite.interpreter import TensorSpec
+from tinyml_bench.tflite.tensors import TensorSpec
 
 _WIDTH: Final = 96
 _BYTES_A_LINE: Final = 16

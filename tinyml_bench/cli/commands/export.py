@@ -24,8 +24,9 @@ from tinyml_bench.suite.suite import Suite
 from tinyml_bench.system import machine
 from tinyml_bench.system.files import write_atomically
 from tinyml_bench.system.workers.process import failure
-from tinyml_bench.tflite.file import ModelFile, read_model
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.cases import has_file
 from tinyml_bench.workloads.datasets import DATASETS
 from tinyml_bench.workloads.datasets.split import Array, Inputs

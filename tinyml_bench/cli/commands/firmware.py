@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from tinyml_bench.cli.commands.c_source import Notes, Source, Vector, identifier
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.tflite.file import ModelFile, read_model
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 __all__ = [
     "FORMS", "Notes", "Vector", "adders", "export", "file_names", "given_by_micro", "vector_of",

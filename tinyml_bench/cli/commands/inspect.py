@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph, TensorFact
+from tinyml_bench.tflite.model_facts import ModelFile, OperatorFact, Subgraph, TensorFact
 
 WIDTH: Final = 80
 _LARGEST: Final = 10

@@ -138,7 +138,7 @@ class Agent:
 
         from tinyml_bench.measuring import worker_tasks
         from tinyml_bench.system.native_output import silenced
-        from tinyml_bench.tflite.interpreter import Runner
+        from tinyml_bench.tflite.runner import Runner
 
         found, images = self._workload(workload)
         split = images.load("test")
@@ -213,7 +213,7 @@ class Agent:
 
 def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:
     from tinyml_bench.system.native_output import silenced
-    from tinyml_bench.tflite.interpreter import Runner
+    from tinyml_bench.tflite.runner import Runner
 
     with silenced():
         runner = Runner.from_bytes(content)

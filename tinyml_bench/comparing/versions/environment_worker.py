@@ -21,7 +21,7 @@ from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.workers.process import WorkerCrashed, failure
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.file import read_model
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.variants.recipes import REFERENCE, VARIANTS
 
 _HELLO_SECONDS: Final = 120.0

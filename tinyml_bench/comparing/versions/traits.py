@@ -14,7 +14,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.tflite.file import ModelFile, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile
 from tinyml_bench.workloads.variants.recipes import VARIANTS
 
 _SECONDS: Final = 2.0

@@ -32,8 +32,9 @@ from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.native_output import is_verbose
 from tinyml_bench.tflite.activation_memory import activation_bytes
-from tinyml_bench.tflite.file import IDENTIFIER, ModelFile, read_model
-from tinyml_bench.tflite.interpreter import TensorSpec
+from tinyml_bench.tflite.file import IDENTIFIER, read_model
+from tinyml_bench.tflite.model_facts import ModelFile
+from tinyml_bench.tflite.tensors import TensorSpec
 
 MICRO_PACKAGE: Final = Micro.package
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tinyml_bench.tflite.file import ModelFile, OperatorFact, Subgraph
+from tinyml_bench.tflite.model_facts import ModelFile, OperatorFact, Subgraph
 
 UNREGISTERED: Final = "Failed to get registration from op code"
 

@@ -23,7 +23,8 @@ from tinyml_bench.records.devices.npu import Npu
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system.machine import version_of
 from tinyml_bench.system.registry import unknown_name
-from tinyml_bench.tflite.file import ModelFile, OperatorFact, read_model
+from tinyml_bench.tflite.file import read_model
+from tinyml_bench.tflite.model_facts import ModelFile, OperatorFact
 
 NPU_PACKAGE: Final = Npu.package
 OLDEST_VERSION: Final = 4

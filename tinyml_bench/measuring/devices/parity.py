@@ -19,7 +19,8 @@ from tinyml_bench.measuring.devices import micro
 from tinyml_bench.measuring.devices.micro import MicroRun
 from tinyml_bench.measuring.devices.target import Answers, Job, Outcome, Sample, Target
 from tinyml_bench.records.devices.parity import Difference, Parity
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 MICRO: Final = "micro"
 
@@ -47,7 +48,7 @@ def outputs_on(
     images : ndarray, (n, h, w, c) uint8
         Raw pixels.
     runtime_name, kernels : str
-        As in :class:`tinyml_bench.tflite.interpreter.Runtime`.
+        As in :class:`tinyml_bench.tflite.runtime.Runtime`.
 
     Returns
     -------

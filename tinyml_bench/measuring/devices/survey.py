@@ -25,7 +25,7 @@ from tinyml_bench.system import machine
 from tinyml_bench.system.cache import Cache, key
 from tinyml_bench.system.registry import from_modules
 from tinyml_bench.system.workers.process import failure
-from tinyml_bench.tflite.interpreter import Runtime
+from tinyml_bench.tflite.runtime import Runtime
 
 MOST_IMAGES = 64
 """Images that kernels are compared on; fewer of large networks."""

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from tinyml_bench.measuring.diagnosis.matching import matched, positions, producer, stored
 from tinyml_bench.measuring.diagnosis.records import Diagnosis, Suspect
 from tinyml_bench.measuring.diagnosis.weights import weight_fault
-from tinyml_bench.tflite.file import OperatorFact, TensorFact, read_content
-from tinyml_bench.tflite.interpreter import Runner, Runtime
+from tinyml_bench.tflite.file import read_content
+from tinyml_bench.tflite.model_facts import OperatorFact, TensorFact
+from tinyml_bench.tflite.runner import Runner
+from tinyml_bench.tflite.runtime import Runtime
 
 MOST_IMAGES: Final = 8
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-from tinyml_bench.tflite.file import OperatorFact, Subgraph, TensorFact
+from tinyml_bench.tflite.model_facts import OperatorFact, Subgraph, TensorFact
 
 # They change the type of what passes and nothing else, and come and go with the variant.
 MOVES: Final = frozenset({"QUANTIZE", "DEQUANTIZE"})

@@ -28,7 +28,9 @@ from tflite_models import (
 
 from tinyml_bench.errors import ModelFileError, UsageError
 from tinyml_bench.tflite import runtime
-from tinyml_bench.tflite.interpreter import Runner, Runtime, TensorSpec, Timing
+from tinyml_bench.tflite.runner import Runner, Timing
+from tinyml_bench.tflite.runtime import Runtime
+from tinyml_bench.tflite.tensors import TensorSpec
 
 FORMATS = ["float32", "float16", "dynamic", "int16x8", "int8", "uint8", "int8_float"]
 
@@ -290,7 +292,7 @@ class TestRunner:
         path = tmp_path / "model.tflite"
         path.write_bytes(build(classifier()))
         code = (
-            "import sys, numpy as np; from tinyml_bench.tflite.interpreter import Runner\n"
+            "import sys, numpy as np; from tinyml_bench.tflite.runner import Runner\n"
             "runner = Runner.from_file(sys.argv[1])\n"
             "runner.single(np.zeros((2, 2, 1), np.uint8))()\n"
             "print(runner.predict(np.zeros((9, 2, 2, 1), np.uint8))[0].shape)"
@@ -335,7 +337,7 @@ class TestErrors:
         self, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
     ) -> None:
         """What is no model is refused before an interpreter is made."""
-        monkeypatch.setattr("tinyml_bench.tflite.interpreter.load_interpreter", None)
+        monkeypatch.setattr("tinyml_bench.tflite.runner.load_interpreter", None)
         with pytest.raises(ModelFileError, match=message):
             Runner.from_bytes(content)
 
