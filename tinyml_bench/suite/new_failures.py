@@ -48,37 +48,37 @@ def newly_flipped(
     earlier = _earlier(saved, measurement.case, measurement, samples)
     earlier_reference = None
     of = reference_of(measurement.case)
-    if not _is_of_one_alone(finding.metric):
+    if _needs_reference(finding.metric):
         earlier_reference = _earlier(saved, of, measurement, samples)
     then = at_prefix(baseline, None, earlier)
-    stood = standing(finding.metric, then, earlier, reference, earlier_reference)
-    if stood is None:
+    difference = standing(finding.metric, then, earlier, reference, earlier_reference)
+    if difference is None:
         raise UsageError(f"{finding.metric} needs a baseline of {of.variant}")
-    known = set(stood.worst())
+    known = set(difference.worst())
     return tuple(position for position in finding.flipped if position not in known)
 
 
-def _is_of_one_alone(metric: str) -> bool:
-    """Tell whether a metric needs no reference."""
+def _needs_reference(metric: str) -> bool:
+    """Tell whether a metric sets a case beside the reference."""
     quality = quality_of(metric)
-    return metric == "accuracy" or (quality is not None and metric == quality.name)
+    return metric != "accuracy" and (quality is None or metric != quality.name)
 
 
 def _earlier(saved: Run, case: CaseId, now: Measurement, samples: int) -> Measurement:
     """Return what the saved run measured of the first `samples` images, if they are the same."""
-    one = next((one for one in saved.measurements if one.case == case), None)
-    if one is None or not one.samples or one.provenance is None:
+    then = next((held for held in saved.measurements if held.case == case), None)
+    if then is None or not then.samples or then.provenance is None:
         raise UsageError(f"it has no predictions of {case}")
-    if now.provenance is None or one.provenance.dataset_sha256 != now.provenance.dataset_sha256:
+    if now.provenance is None or then.provenance.dataset_sha256 != now.provenance.dataset_sha256:
         raise UsageError("it evaluated other images or labels")
-    if one.provenance.answered_by != now.provenance.answered_by and case == now.case:
+    if then.provenance.answered_by != now.provenance.answered_by and case == now.case:
         raise UsageError(
-            f"it ran with {one.provenance.runtime}, this run with {now.provenance.runtime}"
+            f"it ran with {then.provenance.runtime}, this run with {now.provenance.runtime}"
         )
-    if one.samples < samples:
-        raise UsageError(f"it evaluated {one.samples} images, fewer than {samples}")
+    if then.samples < samples:
+        raise UsageError(f"it evaluated {then.samples} images, fewer than {samples}")
     return replace(
-        one,
-        predictions=one.predictions and one.predictions.prefix(samples),
-        outcomes={name: held[:samples] for name, held in one.outcomes.items()},
+        then,
+        predictions=then.predictions and then.predictions.prefix(samples),
+        outcomes={name: held[:samples] for name, held in then.outcomes.items()},
     )

@@ -74,7 +74,7 @@ def unmet(
     given: Sequence[Rule], chosen: Iterable[CaseId], findings: Iterable[Finding]
 ) -> list[Finding]:
     """Return a failing finding for each required case of a run that nothing was judged of."""
-    judged = {one.case for one in findings if one.verdict not in _NOT_JUDGED}
+    judged = {finding.case for finding in findings if finding.verdict not in _NOT_JUDGED}
     needed = [case for case in chosen if case.variant in rules.required(given, case.workload)]
     return [
         Finding(

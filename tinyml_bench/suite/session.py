@@ -7,7 +7,7 @@ import datetime
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -36,9 +36,6 @@ from tinyml_bench.system.progress import CaseProgress
 from tinyml_bench.training.compressed_checkpoints import untrained
 from tinyml_bench.workloads.cases import has_file, without
 from tinyml_bench.workloads.workload import WORKLOADS
-
-if TYPE_CHECKING:
-    pass
 
 # pytest's own status 1 means that a test failed; this one that nothing is known.
 _UNUSABLE = 2
@@ -174,12 +171,12 @@ class SessionHooks:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what the test found to its report, as plain JSON types."""
-        made = yield
-        ran = made.when == "call" or (made.when == "setup" and not made.passed)
+        report = yield
+        ran = report.when == "call" or (report.when == "setup" and not report.passed)
         if ran and (case := _case_of(item)):
-            found = self._found(item, case, made.passed)
-            made.tinyml = found  # type: ignore[attr-defined] # reports take any field
-        return made
+            found = self._found(item, case, report.passed)
+            report.tinyml = found  # type: ignore[attr-defined] # reports take any field
+        return report
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note that this is not the whole suite."""
@@ -197,7 +194,7 @@ class SessionHooks:
     def _spare_empty_benchmark(self) -> None:
         """Keep pytest-benchmark from warning that nothing was timed, where the cache had it all."""
         benchmarks = getattr(self.config, "_benchmarksession", None)
-        recalled = any(one.latency_cached for one in self._measurements.values())
+        recalled = any(measured.latency_cached for measured in self._measurements.values())
         if benchmarks is not None and recalled and not benchmarks.benchmarks:
             benchmarks.save = benchmarks.autosave = benchmarks.json = None
 
@@ -208,16 +205,16 @@ class SessionHooks:
         terminal = terminalreporter._tw
         terminal.line()
         terminal.sep("=", "tinyml-bench")
-        told = reporting.summary(
+        summary = reporting.summary(
             self._run,
             width=terminal.fullwidth,
             colour=terminal.hasmarkup,
             layout=self._layout,
             shelf=reporting.Shelf(self.suite.board, self.project.boards),
         )
-        terminal.line(as_started(self.config, told))
-        told_after = (*self._left_out(), *self._deviating(), *_update_lines(self._update))
-        for line in (*told_after, *self._problems):
+        terminal.line(as_started(self.config, summary))
+        notes = (*self._left_out(), *self._deviating(), *_update_lines(self._update))
+        for line in (*notes, *self._problems):
             terminal.line(line)
 
     # -- steps ------------------------------------------------------------------------------------
@@ -225,8 +222,8 @@ class SessionHooks:
     def _measure(self, cases: list[CaseId], items: list[pytest.Item]) -> None:
         try:
             workbench = self.suite.workbench
-        except TinymlError as wrong:
-            pytest.exit(f"tinyml-bench: {wrong}", returncode=_UNUSABLE)
+        except TinymlError as problem:
+            pytest.exit(f"tinyml-bench: {problem}", returncode=_UNUSABLE)
         self.suite.fetch_data(cases)
         if any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
             self.suite.prepare_timing()
@@ -293,14 +290,14 @@ class SessionHooks:
     def _left_out(self) -> list[str]:
         """Say which variants the measured workloads lack, and why."""
         measured = sorted({case.workload for case in self._measurements} & set(WORKLOADS))
-        lacking = [(name, one) for name in measured for one in untrained(WORKLOADS[name])]
-        told = [f"{name}: {one}" for name, one in lacking]
-        return [*(line for name in measured for line in without(name)), *told]
+        made_without = [line for name in measured for line in without(name)]
+        waiting = [(name, line) for name in measured for line in untrained(WORKLOADS[name])]
+        return [*made_without, *(f"{name}: {line}" for name, line in waiting)]
 
     def _deviating(self) -> list[str]:
         known = self.suite.deviations()
-        deviating = [one for one in self._findings if deviations.known(one, known)]
-        return [reporting.sentence(one) for one in dict.fromkeys(deviating) if not one.fails]
+        deviating = dict.fromkeys(f for f in self._findings if deviations.known(f, known))
+        return [reporting.sentence(finding) for finding in deviating if not finding.fails]
 
     def _save_run(self, *, interrupted: bool) -> None:
         """Save what was measured; what an earlier run has saved is not lost to nothing, or half."""
@@ -326,7 +323,7 @@ class SessionHooks:
         if not self._update.changes and not any(f.verdict in JUDGED for f in self._findings):
             self._problems.append("ERROR: no case was judged, so this run says nothing")
             return _UNUSABLE
-        if self._unmet or any(one.verdict is Verdict.UNUSED for one in self._findings):
+        if self._unmet or any(f.verdict is Verdict.UNUSED for f in self._findings):
             return pytest.ExitCode.TESTS_FAILED
         return status
 
@@ -337,9 +334,7 @@ class SessionHooks:
         return any(str(case) in argument for argument in self._asked())
 
     def _asked(self) -> list[str]:
-        return [
-            str(one) for one in (*self.config.invocation_params.args, self.config.option.keyword)
-        ]
+        return list(map(str, (*self.config.invocation_params.args, self.config.option.keyword)))
 
 
 def selected_cases(session: pytest.Session) -> list[CaseId]:
@@ -354,8 +349,8 @@ def _newest(old: Measurement | None, new: Measurement) -> Measurement:
 
 
 def _update_lines(update: Outcome) -> list[str]:
-    told = [line for change in update.changes for line in reporting.change_lines(change)]
-    return [*told, *update.notes]
+    changed = [line for change in update.changes for line in reporting.change_lines(change)]
+    return [*changed, *update.notes]
 
 
 def _case_of(item: pytest.Item) -> CaseId | None:

@@ -34,11 +34,11 @@ def diff(run: Run, project: Project, width: int) -> str:
     findings = [finding for one in measured.values() for finding in judge.judge(one)]
     rows = differences(findings)
     alike = f"{len(findings) - len(rows)} of {len(findings)} figures are as stored"
-    told = "\n".join([alike, *across_runtimes(findings)])
+    summary = "\n".join([alike, *across_runtimes(findings)])
     if not rows:
-        return told
+        return summary
     headings = ("case", "metric", "old", "new", "limit", "verdict")
-    return f"{rows_of_text(headings, rows, width)}\n\n{told}"
+    return f"{rows_of_text(headings, rows, width)}\n\n{summary}"
 
 
 def verify(project: Project) -> str:
