@@ -12,7 +12,7 @@ from tinyml_bench.judging.gates import GATED
 from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.policy.boards import Board, Budget
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.policy.tolerances import Tolerance
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.deployment import FACTS, Deployment
 from tinyml_bench.records.devices.micro import Micro
 from tinyml_bench.records.devices.npu import Npu

@@ -24,8 +24,8 @@ from tinyml_bench.judging.judge import judge_case
 from tinyml_bench.judging.judged_case import JudgedCase, Reference
 from tinyml_bench.judging.paired_metrics import PAIRED
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.deployment import PART_OF
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.measurement import Crash

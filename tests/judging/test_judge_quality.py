@@ -16,9 +16,9 @@ from tinyml_bench.judging.gates import GATED, QUALITY
 from tinyml_bench.judging.judge import judge_case, quality_metrics
 from tinyml_bench.judging.judged_case import Reference
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.registry import QUALITIES
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.finding import Verdict
 
 POLICY = Policy(tests=100)

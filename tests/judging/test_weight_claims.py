@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.judging.weight_claims import CLUSTERS, SPARSITY, broken, is_told, leftovers, lost
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.structure import Operator, Structure
 from tinyml_bench.records.weight_pattern import MANY, NOTHING, Pattern
 from tinyml_bench.workloads.variants.compression import Compression

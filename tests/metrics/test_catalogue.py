@@ -8,8 +8,8 @@ import pytest
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.policy import Policy
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.catalogue import METRICS, metric, quality_of
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.provenance import Provenance
 
 EVERY = pytest.mark.parametrize("one", METRICS.values(), ids=METRICS)

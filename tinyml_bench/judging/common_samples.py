@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tinyml_bench.metrics.catalogue import quality_of
+from tinyml_bench.metrics.catalogue import quality_of, row_of
 from tinyml_bench.records.measurement import Baseline, Measurement
 
 _ALL_IMAGES_ONLY = "it is known of all evaluated images together, and the baseline holds fewer"
 
 _Held = Baseline | Measurement
-
-_OF_PREDICTIONS = frozenset({"accuracy", "accuracy_drop", "agreement", "confidence_drift"})
 
 
 def at_prefix(baseline: Baseline, reference: Baseline | None, measurement: Measurement) -> Baseline:
@@ -88,7 +86,7 @@ def _covers(reference: Baseline, baseline: Baseline, samples: int) -> bool:
 
 
 def _is_of_answers(name: str) -> bool:
-    return name in _OF_PREDICTIONS or quality_of(name) is not None
+    return row_of(name).about in ("classes", "answers")
 
 
 def _of_predictions(baseline: _Held, reference: _Held | None, samples: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ def why_incomparable(metric: Metric, measurement: Measurement, baseline: Baselin
         if getattr(here, name) != getattr(baseline.provenance, name):
             return differing(name, baseline.provenance, here)
     stored, new = baseline.samples, measurement.samples
-    if metric.about_answers and new > stored:
+    if metric.needs_same_images and new > stored:
         return f"the baseline holds {stored} images, fewer than the {new} evaluated"
     return ""
 

@@ -50,7 +50,7 @@ class _Comparison:
         limit, notable = self._bounds(old)
         worse = not _at_least_as_good(new, limit, self.metric.better)
         # Another processor excuses a slow figure; other images do not excuse a wrong one.
-        if self._why_incomparable and not (worse and self.metric.about_answers):
+        if self._why_incomparable and not (worse and self.metric.needs_same_images):
             return incomparable(self.metric, self.case, self._why_incomparable)
         gained = not _at_least_as_good(notable, new, self.metric.better)
         verdict = Verdict.IMPROVED if gained else Verdict.MATCHED

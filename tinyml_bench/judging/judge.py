@@ -78,7 +78,7 @@ def _against_baseline(gated: list[str], case: JudgedCase, baseline: Baseline) ->
             judged.append(incomparable(row, comparable, _why_not_of_a_prefix(row)))
         else:
             judged += gate_of(name)(comparable, name)
-    if any(row_of(name).about_answers for name in gated):
+    if any(row_of(name).needs_same_images for name in gated):
         changed = sanity_gate.judge_determinism(measurement, baseline)
         judged = [*([changed] if changed else []), *judged]
     judged = [_naming_runtimes(finding, restated, stored) for finding in judged]
@@ -123,7 +123,7 @@ def _naming_runtimes(finding: Finding, measurement: Measurement, baseline: Basel
     """Let answers be compared across runtimes, but never without a word of it."""
     here, metric = measurement.provenance, METRICS.get(finding.metric)
     compared = finding.baseline is not None and finding.verdict is not Verdict.INCOMPARABLE
-    if here is None or metric is None or not (metric.about_answers and compared):
+    if here is None or metric is None or not (metric.needs_same_images and compared):
         return finding
     change = across(baseline.provenance, here)
     if not change or change in finding.evidence:

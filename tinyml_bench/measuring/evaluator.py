@@ -17,7 +17,7 @@ from tinyml_bench.measuring.prepared_workloads import PreparedWorkloads
 from tinyml_bench.measuring.sharding import Call, EarlyStopCheck
 from tinyml_bench.measuring.worker_tasks import KeptOutputs
 from tinyml_bench.metrics.early_stopping import EarlyStop
-from tinyml_bench.metrics.registry import QUALITIES, Quality, is_built_in
+from tinyml_bench.metrics.registry import QUALITIES, Quality
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
 from tinyml_bench.system import machine
@@ -168,7 +168,7 @@ class Evaluator:
 
     def _key(self, task: _Task) -> str | None:
         """Return a key of all that an evaluation depends on; ``None`` where it cannot be told."""
-        if not all(map(is_built_in, task.metrics)):
+        if not all(metric.is_built_in for metric in task.metrics):
             return None
         case, workload = task.case, task.case.workload
         unusual = {} if _is_plain(workload) else {"metrics": " ".join(workload.metrics)}

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.measuring.evaluation import Evaluation
+from tinyml_bench.metrics.builtin import FIXED
 from tinyml_bench.metrics.classification import mean_divergence
 from tinyml_bench.metrics.registry import QUALITIES, Quality
 from tinyml_bench.workloads.workload import Workload
 
-OF_CLASSES = ("accuracy_drop", "agreement", "confidence_drift")
+OF_CLASSES = tuple(metric.name for metric in FIXED.values() if metric.beside_reference)
 """What is known only beside a reference that tells classes apart, too."""
 
 

@@ -1,8 +1,10 @@
-"""The metrics that the suite measures of every case: unit, better direction, when comparable."""
+"""The metrics that the suite measures of every case: a row each, with all that is known of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from tinyml_bench.metrics.tolerance import Tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,15 @@ class Metric:
         Of a workload's own metric; empty where it has none, and where the name tells it.
     option : str
         The option of pytest without which it is not measured; empty for most.
+    tolerance : Tolerance
+        What it may lose against its baseline where a project says nothing else.
+    may_be_incomparable : bool
+        A run may pass without it; it is reported as ``incomparable``.
+    about : {"", "classes", "answers", "memory"}
+        What its failure is looked for in: right and wrong classes, which not every task has; other
+        answers; what is in memory at one moment.
+    beside_reference : bool
+        It is made of the predictions of the reference too.
     """
 
     name: str
@@ -42,9 +53,13 @@ class Metric:
     needs_same: tuple[str, ...] = ()
     unit: str = ""
     option: str = ""
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    may_be_incomparable: bool = False
+    about: str = ""
+    beside_reference: bool = False
 
     @property
-    def about_answers(self) -> bool:
+    def needs_same_images(self) -> bool:
         """Whether the answers on the test images decide it, and so what runs the model."""
         return "dataset_sha256" in self.needs_same
 
@@ -53,64 +68,92 @@ class Metric:
         return "-" if value is None else format(value, self.form)
 
 
+# What a device needs is the same to the byte for the same file, so nothing more is tolerated; but a
+# byte less is no improvement to speak of.
+_EXACT = Tolerance(notable=0.01)
+
+# The accuracy tolerance is half a point: on 10,000 images, five times what a toolchain upgrade was
+# seen to move, and a twentieth of what other gates let pass. The latency ratio's is generous: it
+# catches a kernel that fell back to a slow path, not a change of some percent. What may be
+# incomparable says little elsewhere, or needs an extra that not everybody installs.
 _ALL = (
     Metric("accuracy", "share of right top-1 predictions, in [0, 1]", "higher", ".4f",
-           needs_same=("dataset_sha256",)),
+           needs_same=("dataset_sha256",),
+           about="classes", tolerance=Tolerance(absolute=0.005)),
     Metric("accuracy_drop", "accuracy of tf less that of the variant, same run", "lower", ".4f",
-           needs_same=("dataset_sha256",)),
+           needs_same=("dataset_sha256",),
+           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005)),
     Metric("agreement", "share of images on which variant and tf predict the same class",
-           "higher", ".4f", needs_same=("dataset_sha256",)),
+           "higher", ".4f", needs_same=("dataset_sha256",),
+           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005)),
     Metric("balanced_accuracy", "mean recall of the classes, in [0, 1]", "higher", ".4f",
-           needs_same=("dataset_sha256",)),
+           needs_same=("dataset_sha256",),
+           about="classes", tolerance=Tolerance(absolute=0.01)),
     Metric("detectable_drop",
            "smallest true drop of accuracy that the gate finds with 95 % power, in [0, 1]", "lower",
            ".4f", gated=False, stored=False),
     Metric("class_recall", "recall of the class that lost most against the baseline", "higher",
-           ".4f", stored=False, needs_same=("dataset_sha256",)),
+           ".4f", stored=False, needs_same=("dataset_sha256",),
+           about="classes", tolerance=Tolerance(absolute=0.05)),
     Metric("collapse", "accuracy, to be above that of one constant answer", "higher", ".4f",
-           stored=False),
+           stored=False,
+           about="classes"),
     Metric("distinct_outputs",
            "number of outputs that differ from each other, of a model without classes", "higher",
            ".0f", gated=False, stored=False),
     Metric("confidence_drift",
            "mean Kullback-Leibler divergence from the class probabilities of tf, in nats", "lower",
-           ".4f", needs_same=("dataset_sha256",)),
+           ".4f", needs_same=("dataset_sha256",),
+           about="classes", beside_reference=True,
+           tolerance=Tolerance(absolute=0.01, relative=0.25), may_be_incomparable=True),
     Metric("structure", "the file is what its variant's name says, operator by operator", "higher",
            ".4f", stored=False),
     Metric("weight_sparsity",
            "share of zeros among the weights of the layer that keeps least of what it should",
-           "higher", ".4f", stored=False),
+           "higher", ".4f", stored=False,
+           tolerance=Tolerance(absolute=0.01)),
     Metric("weight_clusters",
            "number of different weights of the layer that has most more than it should", "lower",
            ".0f", stored=False),
     Metric("int8_share", "share of the multiply-accumulates computed in int8, in [0, 1]", "higher",
            ".4f", gated=False),
     Metric("activation_bytes",
-           "largest sum of activations that exist at one moment of one inference", "lower", ".0f"),
+           "largest sum of activations that exist at one moment of one inference", "lower", ".0f",
+           about="memory", tolerance=Tolerance(relative=0.01)),
     Metric("arena_bytes", "all memory that TensorFlow Lite Micro takes for the model", "lower",
-           ".0f"),
+           ".0f",
+           about="memory", tolerance=_EXACT, may_be_incomparable=True),
     Metric("arena_activation_bytes", "the part of it that inference reuses", "lower", ".0f",
            gated=False),
     Metric("arena_persistent_bytes", "the part of it that is kept between inferences", "lower",
            ".0f", gated=False),
     Metric("micro", "the model runs in TensorFlow Lite Micro, with no operator lost", "higher",
-           ".0f", stored=False),
+           ".0f", stored=False,
+           may_be_incomparable=True),
     Metric("npu_cycles", "Vela's estimate of one inference on the Ethos-U, in cycles", "lower",
-           ".0f"),
-    Metric("npu_sram_bytes", "Vela's estimate of the SRAM that the Ethos-U uses", "lower", ".0f"),
+           ".0f",
+           tolerance=_EXACT, may_be_incomparable=True),
+    Metric("npu_sram_bytes", "Vela's estimate of the SRAM that the Ethos-U uses", "lower", ".0f",
+           about="memory", tolerance=_EXACT, may_be_incomparable=True),
     Metric("npu_flash_bytes", "Vela's estimate of the flash that the Ethos-U reads", "lower",
-           ".0f"),
+           ".0f",
+           tolerance=_EXACT, may_be_incomparable=True),
     Metric("npu", "operators run on the Ethos-U as they did, none newly on the CPU", "higher",
-           ".0f", stored=False),
+           ".0f", stored=False,
+           may_be_incomparable=True),
     Metric("parity", "kernels that agreed on the same file still agree", "higher", ".0f",
-           stored=False),
+           stored=False,
+           may_be_incomparable=True),
     Metric("parity_flips", "images on which any two sets of kernels answer differently", "lower",
            ".0f", gated=False),
     Metric("budget", "flash, memory and cycles are within the budget, or fit the board", "higher",
            ".0f", stored=False),
-    Metric("size_bytes", "the model file (for tf: the saved Keras file)", "lower", ".0f"),
-    Metric("gzip_bytes", "the model file after gzip -9", "lower", ".0f"),
-    Metric("size_reduction", "share saved against the float32 .tflite", "higher", ".4f"),
+    Metric("size_bytes", "the model file (for tf: the saved Keras file)", "lower", ".0f",
+           tolerance=Tolerance(relative=0.01)),
+    Metric("gzip_bytes", "the model file after gzip -9", "lower", ".0f",
+           tolerance=Tolerance(relative=0.02)),
+    Metric("size_reduction", "share saved against the float32 .tflite", "higher", ".4f",
+           tolerance=Tolerance(absolute=0.005)),
     Metric("size_reduction_keras", "share saved against the saved Keras file", "higher", ".4f",
            gated=False),
     Metric("size_reduction_keras_optimizer",
@@ -119,9 +162,11 @@ _ALL = (
     # Exact, but marked noisy: an update that did not count keeps the stored figure, and so does one
     # in which it still matches, so that many small steps do not add up unseen.
     Metric("instructions", "of one inference, counted by valgrind with litert's XNNPACK kernels",
-           "lower", ".0f", noisy=True, needs_same=("cpu",), option="--tinyml-instructions"),
+           "lower", ".0f", noisy=True, needs_same=("cpu",), option="--tinyml-instructions",
+           tolerance=Tolerance(relative=0.005), may_be_incomparable=True),
     Metric("latency_ratio", "one inference / one of the float32 sibling, interleaved",
-           "lower", ".3f", noisy=True, needs_same=("cpu", "runtime")),
+           "lower", ".3f", noisy=True, needs_same=("cpu", "runtime"),
+           tolerance=Tolerance(relative=1.0), may_be_incomparable=True),
     Metric("latency_ratio_low", "lower end of the ratio's 95 % interval in its run", "lower", ".3f",
            gated=False, noisy=True, needs_same=("cpu", "runtime")),
     Metric("latency_ratio_high", "upper end of the ratio's 95 % interval in its run", "lower",

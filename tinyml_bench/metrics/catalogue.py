@@ -46,6 +46,8 @@ def _figure(quality: Quality) -> Metric:
         quality.form,
         needs_same=("dataset_sha256",),
         unit=quality.unit,
+        tolerance=quality.tolerance,
+        about="answers",
     )
 
 
@@ -58,6 +60,8 @@ def _gap(quality: Quality) -> Metric:
         quality.form,
         needs_same=("dataset_sha256",),
         unit=quality.unit,
+        tolerance=quality.tolerance,
+        about="answers",
     )
 
 
@@ -72,6 +76,11 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         raise UsageError(unknown_name("metric", name, list(METRICS)))
     return METRICS[name]
+
+
+def gated_metrics() -> list[str]:
+    """Name every metric that is compared with a baseline, those of registered qualities too."""
+    return [name for name, metric in METRICS.items() if metric.gated]
 
 
 def row_of(name: str) -> Metric:

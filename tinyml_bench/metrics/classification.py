@@ -19,6 +19,7 @@ from tinyml_bench.metrics.quality import (
     mean_of_known,
     quotient,
 )
+from tinyml_bench.metrics.tolerance import Tolerance
 
 # What rounding may add to a probability.
 _SLACK = 1e-3
@@ -150,6 +151,7 @@ def top(k: int) -> Quality:
     return Quality(
         f"top_{k}", f"share of samples whose class is among the {k} best, in [0, 1]", "higher", "",
         ".4f", "mcnemar", Top(k), mean(),
+        Tolerance(absolute=0.005),
     )  # fmt: skip
 
 
@@ -164,6 +166,7 @@ BALANCED_ACCURACY = Quality(
 MACRO_F1 = Quality(
     "macro_f1", "mean F1 score of the classes, in [0, 1]", "higher", "", ".4f", "bootstrap",
     _true_and_answered, Sums(_confusions, _mean_f1),
+    Tolerance(absolute=0.01),
 )  # fmt: skip
 
 

@@ -12,9 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import ModelFileError, UsageError
+from tinyml_bench.metrics.tolerance import Tolerance
 
 Contributions = NDArray[np.float32]
 Totals = NDArray[np.float64]
+
+OF_UNKNOWN_UNIT = Tolerance(relative=0.02)
+"""What an amount may lose whose unit is not known here: a share. In figures from 0 to 1 it is what
+accuracy and balanced accuracy may lose."""
 
 TESTS = ("mcnemar", "bootstrap", "delong")
 
@@ -67,6 +72,10 @@ class Quality:
         ``None``. It is called for a stretch of samples at a time, in a worker process.
     pool : callable
         Contributions ``(n, k)`` of all samples to the figure; NaN where they have none.
+    tolerance : Tolerance
+        What the figure may lose against its baseline where a project says nothing else.
+    is_built_in : bool
+        All that it computes is in this package; a user's function may change.
 
     Raises
     ------
@@ -82,6 +91,8 @@ class Quality:
     test: str
     per_sample: Callable[[Any, Any, Any], NDArray[Any]] = field(repr=False)
     pool: Callable[[Contributions], float] = field(repr=False)
+    tolerance: Tolerance = OF_UNKNOWN_UNIT
+    is_built_in: bool = True
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith("_gap"):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tinyml_bench.errors import ModelFileError
 from tinyml_bench.metrics.classification import class_labels, class_scores
 from tinyml_bench.metrics.quality import Contributions, Quality
+from tinyml_bench.metrics.tolerance import Tolerance
 
 
 def mean_auc(contributions: Contributions) -> float:
@@ -84,9 +85,11 @@ def _anomaly_ranks(outputs: Any, labels: Any, inputs: Any) -> NDArray[np.float64
 ROC_AUC = Quality(
     "roc_auc", "area under the ROC curve; of more than two classes the mean, each against the rest",
     "higher", "", ".4f", "delong", _class_ranks, mean_auc,
+    Tolerance(absolute=0.005),
 )  # fmt: skip
 ANOMALY_AUC = Quality(
     "anomaly_auc",
     "area under the ROC curve of the mean squared difference of output and input; 1 is an anomaly",
     "higher", "", ".4f", "delong", _anomaly_ranks, mean_auc,
+    Tolerance(absolute=0.005),
 )  # fmt: skip

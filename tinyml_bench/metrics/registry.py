@@ -24,7 +24,7 @@ from tinyml_bench.metrics.classification import (
     class_scores,
     top,
 )
-from tinyml_bench.metrics.quality import Contributions, Quality, mean
+from tinyml_bench.metrics.quality import OF_UNKNOWN_UNIT, Contributions, Quality, mean
 from tinyml_bench.metrics.ranking import ANOMALY_AUC, ROC_AUC
 from tinyml_bench.metrics.regression import MAE, MSE, R2
 from tinyml_bench.metrics.segmentation import IOU
@@ -39,7 +39,6 @@ __all__ = [
     "class_labels",
     "class_scores",
     "described",
-    "is_built_in",
     "metric",
     "qualities",
     "remember",
@@ -71,6 +70,9 @@ for _built_in in (
     ACCURACY, top(3), top(5), BALANCED_ACCURACY, MACRO_F1, ROC_AUC, ANOMALY_AUC, MSE, MAE, R2, IOU,
 ):  # fmt: skip
     QUALITIES.add(_built_in.name, _built_in)
+
+# A user's metric that replaces one is tolerated as that one was.
+_BUILT_IN_TOLERANCES = {quality.name: quality.tolerance for quality in QUALITIES.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,10 @@ def metric(  # noqa: PLR0913 - a declaration: all but the name are keywords
         _refuse_taken(name)
         said = meaning or (function.__doc__ or "").strip().partition("\n")[0]
         each = _EachSample(name, function)
-        entry = Quality(name, said or name, better, unit, form, "bootstrap", each, mean())
+        entry = Quality(
+            name, said or name, better, unit, form, "bootstrap", each, mean(),
+            _BUILT_IN_TOLERANCES.get(name, OF_UNKNOWN_UNIT), is_built_in=False,
+        )  # fmt: skip
         QUALITIES.add(name, entry, replace=replace)
         return function
 
@@ -168,7 +173,7 @@ def described(name: str) -> dict[str, str]:
     With it :func:`remember` makes the figures readable where the function is not registered.
     """
     quality = QUALITIES[name]
-    if is_built_in(quality):
+    if quality.is_built_in:
         return {}
     return {
         "meaning": quality.meaning,
@@ -191,14 +196,11 @@ def remember(name: str, *, meaning: str, better: str, unit: str, form: str) -> N
         format(0.0, form)
     except ValueError:
         raise UsageError(f"metric {name!r}: {form!r} is no format of a number") from None
-    entry = Quality(name, meaning, better, unit, form, "bootstrap", _Forgotten(name), mean())
+    entry = Quality(
+        name, meaning, better, unit, form, "bootstrap", _Forgotten(name), mean(), is_built_in=False
+    )
     if name not in QUALITIES:
         QUALITIES.add(name, entry)
-
-
-def is_built_in(quality: Quality) -> bool:
-    """Whether all that a metric computes is in this package; a user's function may change."""
-    return not isinstance(quality.per_sample, (_EachSample, _Forgotten))
 
 
 def qualities(names: Sequence[str]) -> tuple[Quality, ...]:

@@ -20,6 +20,7 @@ from tinyml_bench.metrics.quality import (
     mean_of_known,
     quotient,
 )
+from tinyml_bench.metrics.tolerance import Tolerance
 
 # Of each output its labels are stored as well, for as long as that is little.
 _MOST_OUTPUTS = 16
@@ -113,12 +114,15 @@ def _determination(totals: Totals) -> Totals:
 MSE = Quality(
     "mse", "mean squared error, in the label's unit squared; an autoencoder's against its input",
     "lower", "", ".6g", "bootstrap", _squared, Sums(_with_counts, _average),
+    Tolerance(relative=0.05),
 )  # fmt: skip
 MAE = Quality(
     "mae", "mean absolute error, in the label's unit; an autoencoder's against its input",
     "lower", "", ".6g", "bootstrap", _absolute, Sums(_with_counts, _average),
+    Tolerance(relative=0.02),
 )  # fmt: skip
 R2 = Quality(
     "r2", "share of the labels' variance that is explained; of several outputs the mean", "higher",
     "", ".4f", "bootstrap", _squared_and_true, Sums(_moments, _determination),
+    Tolerance(absolute=0.005),
 )  # fmt: skip

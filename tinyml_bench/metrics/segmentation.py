@@ -16,6 +16,7 @@ from tinyml_bench.metrics.quality import (
     mean_of_known,
     quotient,
 )
+from tinyml_bench.metrics.tolerance import Tolerance
 
 # A single channel is the probability of class 1, as one output of a classifier is.
 _HALF = 0.5
@@ -77,4 +78,5 @@ def _mean_iou(totals: Totals) -> Totals:
 IOU = Quality(
     "iou", "mean intersection over union of the classes, over the pixels of all samples, in [0, 1]",
     "higher", "", ".4f", "bootstrap", _overlaps, Sums(_parts, _mean_iou),
+    Tolerance(absolute=0.005),
 )  # fmt: skip

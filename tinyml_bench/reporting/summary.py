@@ -111,7 +111,7 @@ def across_runtimes(findings: Iterable[Finding]) -> Iterator[str]:
         for finding in findings
         for line in finding.evidence
         if line.startswith(ACROSS) and finding.metric in METRICS
-        and METRICS[finding.metric].about_answers
+        and METRICS[finding.metric].needs_same_images
     }  # fmt: skip
     for line, count in sorted(Counter(line for _, line in pairs).items()):
         cases = "1 case" if count == 1 else f"{count} cases"

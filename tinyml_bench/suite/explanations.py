@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics.catalogue import quality_of
+from tinyml_bench.metrics.catalogue import row_of
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.measurement import Baseline, Measurement
@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 
 _SHOWN_IMAGES = 10
 
-# Metrics whose failure is explained by what the layers compute.
-_ABOUT_ANSWERS = {
-    "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
-    "confidence_drift",
-}  # fmt: skip
-
-# ... and by which activations exist at once.
-_ABOUT_MEMORY = {"activation_bytes", "arena_bytes", "npu_sram_bytes"}
-
-# Metrics whose sentences name classes, as indices.
-_ABOUT_CLASSES = {"class_recall", "collapse"}
+# How a sentence names a class: by its index.
 _CLASS = re.compile(r"\bclass (\d+)\b")
 
 
@@ -65,7 +55,7 @@ class Explainer:
     def _with_classes(self, finding: Finding) -> Finding:
         """Call the classes in a finding what the dataset calls them, where it has names."""
         names = DATASETS[self.measurement.case.dataset].class_names
-        if finding.metric not in _ABOUT_CLASSES or not names:
+        if row_of(finding.metric).about != "classes" or not names:
             return finding
 
         def named(text: str) -> str:
@@ -109,7 +99,7 @@ class Explainer:
         case = self.measurement.case
         if finding.verdict is not Verdict.REGRESSED or not finding.fails:
             return finding
-        if finding.metric in _ABOUT_MEMORY:
+        if row_of(finding.metric).about == "memory":
             layer, lines = self.workbench.memory_peak(case)
         elif self._is_about_layers(finding):
             layer, lines = self.workbench.diagnosis(case, finding.flipped)
@@ -119,5 +109,5 @@ class Explainer:
 
     def _is_about_layers(self, finding: Finding) -> bool:
         case = self.measurement.case
-        answers = finding.metric in _ABOUT_ANSWERS or quality_of(finding.metric) is not None
+        answers = row_of(finding.metric).about in ("classes", "answers")
         return answers and case not in (reference_of(case), sibling_of(case))

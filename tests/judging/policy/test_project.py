@@ -11,7 +11,7 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
-from tinyml_bench.judging.policy.tolerances import Tolerance
+from tinyml_bench.metrics.tolerance import Tolerance
 
 
 def write(folder: Path, text: str) -> Path:

@@ -9,8 +9,8 @@ from tinyml_bench.judging.policy import rules
 from tinyml_bench.judging.policy.boards import Budget
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.early_stopping import EarlyStop
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.case import CaseId
 
 INT8, FLOAT32 = CaseId("digits", "net", "int8"), CaseId("digits", "net", "float32")

@@ -13,9 +13,9 @@ from tinyml_bench.judging.policy.boards import Budget
 from tinyml_bench.judging.policy.policy import Policy
 from tinyml_bench.judging.policy.project import Project
 from tinyml_bench.judging.policy.rules import REGISTRATION, Rule
-from tinyml_bench.judging.policy.tolerances import Tolerance
 from tinyml_bench.metrics.builtin import FIXED, Metric
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.measurement import Baseline
 from tinyml_bench.suite.options import Options
@@ -24,12 +24,6 @@ from tinyml_bench.system.registry import unknown_name
 from tinyml_bench.workloads.workload import WORKLOADS
 
 DEFAULT = "default"
-
-# What is told of right and wrong answers, which not every task has.
-_OF_CLASSES = frozenset({
-    "accuracy", "accuracy_drop", "agreement", "balanced_accuracy", "class_recall", "collapse",
-    "confidence_drift",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +142,7 @@ class _Sources:
         gaps = [f"{name}_gap" for name in own if workload.reference != self.case.variant]
         fixed = [name for name, metric in FIXED.items() if metric.gated]
         if "accuracy" not in workload.metrics:
-            fixed = [name for name in fixed if name not in _OF_CLASSES]
+            fixed = [name for name in fixed if FIXED[name].about != "classes"]
         for name in dict.fromkeys([*fixed, *own, *gaps]):
             yield METRICS[name]
 

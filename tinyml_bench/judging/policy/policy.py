@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.boards import Board, Budget
-from tinyml_bench.judging.policy.tolerances import (
-    _DEFAULTS,
-    _OF_A_USERS,
-    _OF_TOP_K,
-    _OWN,
-    Tolerance,
-    gated,
-)
-from tinyml_bench.metrics.catalogue import METRICS, quality_of
+from tinyml_bench.metrics.builtin import FIXED
+from tinyml_bench.metrics.catalogue import METRICS, gated_metrics, quality_of
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.system.registry import unknown_name
@@ -25,11 +19,13 @@ if TYPE_CHECKING:
     from tinyml_bench.judging.policy.rules import Rule
 
 
-# The first two say little elsewhere; the others need an extra that not everybody installs.
-_MAY_BE_INCOMPARABLE = frozenset({
-    "latency_ratio", "confidence_drift", "arena_bytes", "micro", "npu", "npu_cycles",
-    "npu_sram_bytes", "npu_flash_bytes", "parity", "instructions",
-})  # fmt: skip
+_MAY_BE_INCOMPARABLE = frozenset(
+    metric.name for metric in FIXED.values() if metric.may_be_incomparable
+)
+
+
+def _default_tolerances() -> dict[str, Tolerance]:
+    return {metric.name: metric.tolerance for metric in FIXED.values() if metric.gated}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class Policy:
         What is said of single workloads and cases; see :meth:`of`.
     """
 
-    tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: dict(_DEFAULTS))
+    tolerances: Mapping[str, Tolerance] = field(default_factory=_default_tolerances)
     may_be_incomparable: frozenset[str] = _MAY_BE_INCOMPARABLE
     family_alpha: float = 0.01
     tests: int = 1
@@ -88,10 +84,8 @@ class Policy:
             return self.tolerances[name]
         quality = quality_of(name)
         if quality is None:
-            raise UsageError(unknown_name("gated metric", name, gated()))
-        if name == quality.gap:
-            return self.tolerance(quality.name)
-        return _OWN.get(name, _OF_TOP_K if quality.test == "mcnemar" else _OF_A_USERS)
+            raise UsageError(unknown_name("gated metric", name, gated_metrics()))
+        return self.tolerance(quality.name) if name == quality.gap else quality.tolerance
 
     def of(self, case: CaseId) -> Policy:
         """Return what holds for one case: its rules applied, the more specific ones last."""
@@ -124,7 +118,8 @@ class Policy:
         for name in table:
             if name not in METRICS or not METRICS[name].gated:
                 raise UsageError(
-                    "[tool.tinyml_bench.tolerances]: " + unknown_name("gated metric", name, gated())
+                    "[tool.tinyml_bench.tolerances]: "
+                    + unknown_name("gated metric", name, gated_metrics())
                 )
         parsed = {
             name: replace(Tolerance.parse(name, value), notable=self.tolerance(name).notable)

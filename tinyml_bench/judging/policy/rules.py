@@ -16,9 +16,9 @@ from tinyml_bench.judging.policy import deviations
 from tinyml_bench.judging.policy.boards import Budget
 from tinyml_bench.judging.policy.deviations import Deviation
 from tinyml_bench.judging.policy.settings import below
-from tinyml_bench.judging.policy.tolerances import Tolerance, gated
-from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.metrics.catalogue import METRICS, gated_metrics
 from tinyml_bench.metrics.early_stopping import EarlyStop
+from tinyml_bench.metrics.tolerance import Tolerance
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.system.registry import unknown_name
 
@@ -180,7 +180,7 @@ def check_tolerances(tolerances: Iterable[str], where: str) -> None:
     WrongSettingError
         See :func:`check_metrics`.
     """
-    known = gated()
+    known = gated_metrics()
     for name in tolerances:
         # A metric such as `top_7` is there when asked for, and listed nowhere.
         if name not in METRICS or not METRICS[name].gated:

@@ -251,8 +251,10 @@ def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
     return (
         _same_place(metric, old, new)
         and old.provenance.checkpoint_sha256 == new.provenance.checkpoint_sha256
-        and (same_images or not metric.about_answers)
-        and (not metric.about_answers or old.provenance.answered_by == new.provenance.answered_by)
+        and (same_images or not metric.needs_same_images)
+        and (
+            not metric.needs_same_images or old.provenance.answered_by == new.provenance.answered_by
+        )
     )
 
 

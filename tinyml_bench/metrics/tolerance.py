@@ -1,4 +1,4 @@
-"""How much worse than its baseline a metric may get: the defaults, and reading a project's own."""
+"""How much worse than its baseline a figure may get."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics.catalogue import METRICS
 
 _PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*%\s*")
 # Asked of an integer before it becomes a float: TOML may hold one that no float can.
@@ -78,55 +77,3 @@ class Tolerance:
             f"tolerance of {name!r} is {value!r}; expected a number of at least 0, in the "
             f'metric\'s unit, or a share of the baseline such as "2%"'
         )
-
-
-# What a device needs is the same to the byte for the same file, so nothing more is tolerated; but a
-# byte less is no improvement to speak of.
-_NOTABLE = 0.01
-# The accuracy tolerance is half a point: on 10,000 images, five times what a toolchain upgrade was
-# seen to move, and a twentieth of what other gates let pass. The latency ratio's is generous: it
-# catches a kernel that fell back to a slow path, not a change of some percent.
-_DEFAULTS = {
-    "accuracy": Tolerance(absolute=0.005),
-    "accuracy_drop": Tolerance(absolute=0.005),
-    "agreement": Tolerance(absolute=0.005),
-    "size_bytes": Tolerance(relative=0.01),
-    "gzip_bytes": Tolerance(relative=0.02),
-    "size_reduction": Tolerance(absolute=0.005),
-    "balanced_accuracy": Tolerance(absolute=0.01),
-    "class_recall": Tolerance(absolute=0.05),
-    "collapse": Tolerance(),
-    "confidence_drift": Tolerance(absolute=0.01, relative=0.25),
-    "structure": Tolerance(),
-    "weight_sparsity": Tolerance(absolute=0.01),
-    "weight_clusters": Tolerance(),
-    "activation_bytes": Tolerance(relative=0.01),
-    "latency_ratio": Tolerance(relative=1.0),
-    "instructions": Tolerance(relative=0.005),
-    "arena_bytes": Tolerance(notable=_NOTABLE),
-    "npu_cycles": Tolerance(notable=_NOTABLE),
-    "npu_sram_bytes": Tolerance(notable=_NOTABLE),
-    "npu_flash_bytes": Tolerance(notable=_NOTABLE),
-    "micro": Tolerance(),
-    "npu": Tolerance(),
-    "parity": Tolerance(),
-    "budget": Tolerance(),
-}
-# Of a workload's own metrics. In figures from 0 to 1 it is what accuracy and balanced accuracy may
-# lose; of amounts, whose unit nobody knows here, a share.
-_OWN = {
-    "macro_f1": Tolerance(absolute=0.01),
-    "roc_auc": Tolerance(absolute=0.005),
-    "anomaly_auc": Tolerance(absolute=0.005),
-    "mse": Tolerance(relative=0.05),
-    "mae": Tolerance(relative=0.02),
-    "r2": Tolerance(absolute=0.005),
-    "iou": Tolerance(absolute=0.005),
-}
-_OF_TOP_K = Tolerance(absolute=0.005)
-_OF_A_USERS = Tolerance(relative=0.02)
-
-
-def gated() -> list[str]:
-    """Name every metric that is compared with a baseline, those of registered qualities too."""
-    return [name for name, metric in METRICS.items() if metric.gated]
