@@ -248,13 +248,11 @@ def _completed(old: Baseline, new: Baseline) -> Baseline:
 
 def _goes_with(metric: Metric, old: Baseline, new: Baseline) -> bool:
     same_images = old.samples == new.samples
+    same_kernels = old.provenance.answered_by == new.provenance.answered_by
     return (
         _same_place(metric, old, new)
         and old.provenance.checkpoint_sha256 == new.provenance.checkpoint_sha256
-        and (same_images or not metric.needs_same_images)
-        and (
-            not metric.needs_same_images or old.provenance.answered_by == new.provenance.answered_by
-        )
+        and (not metric.needs_same_images or (same_images and same_kernels))
     )
 
 
