@@ -7,13 +7,14 @@ replacement. What is decided is what all of them would show, never what other im
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import UsageError
+from tinyml_bench.system.codec import FormError, record
 
 NOT_WORSE: Final = "not worse"
 WORSE: Final = "worse"
@@ -157,7 +158,8 @@ class Stopping:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
-        return asdict(self)
+        table: dict[str, Any] = _FORM.write(self, ())
+        return table
 
     @classmethod
     def from_json(cls, mapping: object) -> Stopping:
@@ -168,16 +170,17 @@ class Stopping:
         ValueError
             A field is missing, unknown, of another type or out of range.
         """
-        names = {field.name for field in fields(cls)}
-        if not isinstance(mapping, Mapping) or set(mapping) != names:
-            raise ValueError(f"is {mapping!r}, expected an object with {', '.join(sorted(names))}")
-        made = cls(**mapping)
-        counts = all(type(one) is int for one in (made.samples, made.total))
-        shares = all(type(one) in (int, float) for one in (made.margin, made.confidence))
-        sound = counts and shares and made.decision in DECISIONS
-        if not sound or not (0 < made.samples <= made.total):
-            raise ValueError(f"holds {dict(mapping)!r}, which is no way to stop")
-        return made
+        try:
+            stopping = _FORM.read(mapping, ())
+        except FormError as error:
+            words = error.problem.strip(" :")
+            raise ValueError(f"holds {mapping!r}, which is no way to stop ({words})") from error
+        if stopping.decision not in DECISIONS or not 0 < stopping.samples <= stopping.total:
+            raise ValueError(f"holds {mapping!r}, which is no way to stop")
+        return stopping
+
+
+_FORM: Final = record(Stopping, exact=True)
 
 
 def _capitals(

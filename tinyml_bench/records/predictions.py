@@ -125,7 +125,7 @@ def inflate(text: str, expected_bytes: int) -> bytes:
     stream = zlib.decompressobj()
     try:
         raw = stream.decompress(base64.b64decode(text, validate=True), expected_bytes + 1)
-    except (binascii.Error, zlib.error, ValueError) as error:
+    except (binascii.Error, zlib.error, ValueError, OverflowError) as error:
         raise ValueError(f"is damaged ({error})") from error
     if len(raw) != expected_bytes:
         held = f"more than {expected_bytes}" if len(raw) > expected_bytes else str(len(raw))

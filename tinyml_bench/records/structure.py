@@ -6,11 +6,13 @@ Measuring fills it in, judging reads it, and a baseline keeps it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tinyml_bench.records.weight_pattern import NOTHING, Pattern
+from tinyml_bench.system import codec
+from tinyml_bench.system.codec import FormError, MissingError, WrongKindError
 
 FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
 """Types of floating-point numbers."""
@@ -181,17 +183,8 @@ class Structure:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, one line of text an operator, so that a diff shows what changed."""
-        graphs = max((operator.graph for operator in self.operators), default=0) + 1
-        return {
-            "inputs": list(self.inputs),
-            "outputs": list(self.outputs),
-            "operators": [
-                [_line(operator) for operator in self.operators if operator.graph == graph]
-                for graph in range(graphs)
-            ],
-            "stored_bytes": dict(self.stored_bytes),
-            "sparse_tensors": self.sparse_tensors,
-        }
+        table: dict[str, Any] = _FORM.write(self, ())
+        return table
 
     @classmethod
     def from_json(cls, document: Any) -> Structure:
@@ -203,21 +196,16 @@ class Structure:
             It is something else; the message says what is wrong, and not in which file.
         """
         try:
-            return cls(
-                inputs=tuple(_texts(document["inputs"])),
-                outputs=tuple(_texts(document["outputs"])),
-                operators=tuple(
-                    _operator(line, index, graph)
-                    for graph, lines in enumerate(document["operators"])
-                    for index, line in enumerate(_texts(lines))
-                ),
-                stored_bytes={str(k): _count(v) for k, v in document["stored_bytes"].items()},
-                sparse_tensors=_count(document["sparse_tensors"]),
-            )
-        except KeyError as error:
-            raise ValueError(f"lacks {error}") from error
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"is no model's structure ({error})") from error
+            return _FORM.read(document, ())
+        except WrongKindError as error:
+            wanted = {dict: "an object", list: "a list of texts", int: "a number", str: "a text"}
+            raise ValueError(
+                f"is no model's structure (expected {wanted[error.kind]}, "
+                f"found {error.value!r:.60})"
+            ) from error
+        except FormError as error:
+            words = str(error) if isinstance(error, MissingError) else error.problem.lstrip()
+            raise ValueError(words) from error
 
 
 def printable(text: str) -> str:
@@ -270,16 +258,27 @@ def _operator(line: str, index: int, graph: int) -> Operator:
     )
 
 
-def _texts(values: Any) -> list[str]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"expected a list of texts, found {values!r:.60}")
-    return values
+def _lines(operators: Sequence[Operator]) -> tuple[tuple[str, ...], ...]:
+    """Write operators as lines, a list a subgraph."""
+    graphs = max((operator.graph for operator in operators), default=0) + 1
+    return tuple(
+        tuple(_line(operator) for operator in operators if operator.graph == graph)
+        for graph in range(graphs)
+    )
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"expected a number, found {value!r:.60}")
-    return value
+def _operators(graphs: Sequence[Sequence[str]]) -> tuple[Operator, ...]:
+    return tuple(
+        _operator(line, index, graph)
+        for graph, lines in enumerate(graphs)
+        for index, line in enumerate(lines)
+    )
+
+
+_FORM: Final = codec.record(
+    Structure,
+    {"operators": codec.converted(codec.listed(codec.listed(codec.TEXT)), _operators, _lines)},
+)
 
 
 def paired(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.metrics.early_stopping import Stopping
 from tinyml_bench.metrics.registry import described, remember
 from tinyml_bench.records.case import CaseId
-from tinyml_bench.records.deployment import Deployment
-from tinyml_bench.records.finding import Finding, Verdict
-from tinyml_bench.records.measurement import Crash, Measurement, Outcomes
-from tinyml_bench.records.predictions import Predictions, pack, pack_rows, unpack, unpack_rows
-from tinyml_bench.records.provenance import Provenance
+from tinyml_bench.records.finding import Finding
+from tinyml_bench.records.measurement import Measurement
 from tinyml_bench.records.run import Run
-from tinyml_bench.records.structure import Structure
-from tinyml_bench.storage.runs.fields import checked, field, finite, number, optional
+from tinyml_bench.storage.packed import PREDICTIONS, ROWS
+from tinyml_bench.system import codec
+from tinyml_bench.system.codec import FormError, NotFiniteError, WrongKindError
 
 # History of the format:
 # 1 (0.1.0): first one.
@@ -25,6 +24,40 @@ FORMAT = 1
 
 # Format number -> the function `upgrade_<n>_to_<n + 1>` that turns such a mapping into the next.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+_WORDS: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "an integer",
+    bool: "true or false",
+    float: "a finite number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnMetric:
+    """What a run tells of a metric of the project's own."""
+
+    meaning: str
+    better: str
+    unit: str
+    form: str
+
+
+_METRICS: Final = codec.mapped(codec.record(_OwnMetric))
+_MEASUREMENT: Final = codec.record(
+    Measurement,
+    {
+        "case": codec.converted(codec.TEXT, CaseId.parse, str),
+        "predictions": codec.optional(PREDICTIONS),
+        "outcomes": codec.mapped(ROWS),
+    },
+    # Runs that measured nothing of them have no such field.
+    omitted=("deployment", "outcomes", "stopping", "latency_cached", "suspects"),
+)
+# Runs saved before there were overlays lack it.
+_FINDING: Final = codec.record(Finding, may_lack=("overlay",))
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -35,17 +68,12 @@ def to_json(run: Run) -> dict[str, Any]:
     UsageError
         A value is NaN or infinite.
     """
-    named = {name: None for one in run.measurements for name in one.outcomes}
-    own = {name: words for name in named if (words := described(name))}
-    return {
-        "format": FORMAT,
-        "name": run.name,
-        "created": run.created,
-        **({"profile": run.profile} if run.profile else {}),
-        **({"metrics": own} if own else {}),
-        "measurements": [measurement_to_json(measurement) for measurement in run.measurements],
-        "findings": [finding_to_json(finding) for finding in run.findings],
-    }
+    named = {name: None for measured in run.measurements for name in measured.outcomes}
+    metrics = {name: _OwnMetric(**words) for name in named if (words := described(name))}
+    table = _RUN.write(run, ())
+    head = {name: table.pop(name) for name in ("name", "created", "profile") if name in table}
+    told = {"metrics": _METRICS.write(metrics, ())} if metrics else {}
+    return {"format": FORMAT, **head, **told, **table}
 
 
 def from_json(mapping: object) -> Run:
@@ -58,22 +86,12 @@ def from_json(mapping: object) -> Run:
     UsageError
         A field is missing or of the wrong type, or the format is newer than this package.
     """
-    top = _upgraded(checked(mapping, dict, "the file"))
-    for name, words in field({"metrics": {}, **top}, "metrics", dict).items():
-        _remember(name, words, f"metrics.{name}")
-    return Run(
-        name=field(top, "name", str),
-        created=field(top, "created", str),
-        measurements=tuple(
-            measurement_from_json(entry, f"measurements[{index}]")
-            for index, entry in enumerate(field(top, "measurements", list))
-        ),
-        findings=tuple(
-            finding_from_json(entry, f"findings[{index}]")
-            for index, entry in enumerate(field(top, "findings", list))
-        ),
-        profile=field({"profile": "", **top}, "profile", str),
-    )
+    with _refusing():
+        table = codec.upgraded(codec.TABLE.read(mapping, ()), _UPGRADES)
+        _refuse_other_formats(table["format"])
+        for name, words in _METRICS.read(table.get("metrics", {}), ("metrics",)).items():
+            remember(name, **asdict(words))
+        return _RUN.read(table, ())
 
 
 def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
@@ -84,25 +102,14 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
     UsageError
         A fact is NaN or infinite.
     """
-    case = str(measurement.case)
-    return {
-        "case": case,
-        "provenance": measurement.provenance and _provenance_to_json(measurement.provenance),
-        "facts": {
-            name: finite(value, f"{case} {name}") for name, value in measurement.facts.items()
-        },
-        "predictions": measurement.predictions and _predictions_to_json(measurement.predictions),
-        "absent": dict(measurement.absent),
-        "crash": measurement.crash and _listed(asdict(measurement.crash)),
-        "cached": measurement.cached,
-        "structure": measurement.structure and measurement.structure.to_json(),
-        "claim": measurement.claim,
-        **_deployment_to_json(measurement),
-        **({"outcomes": _outcomes_to_json(measurement.outcomes)} if measurement.outcomes else {}),
-        **({"stopping": measurement.stopping.to_json()} if measurement.stopping else {}),
-        **({"latency_cached": True} if measurement.latency_cached else {}),
-        **({"suspects": list(measurement.suspects)} if measurement.suspects else {}),
-    }
+    case = measurement.case
+    try:
+        table: dict[str, Any] = _MEASUREMENT.write(measurement, ())
+    except NotFiniteError as error:
+        raise _not_finite(f"{case} {error.field}", error) from error
+    except FormError as error:
+        raise UsageError(f"{case}: its {error.field}{error.problem}") from error
+    return table
 
 
 def measurement_from_json(mapping: object, where: str = "measurement") -> Measurement:
@@ -113,40 +120,8 @@ def measurement_from_json(mapping: object, where: str = "measurement") -> Measur
     UsageError
         A field is missing or of the wrong type.
     """
-    entry = checked(mapping, dict, where)
-    facts = field(entry, "facts", dict, where)
-    absent = field(entry, "absent", dict, where)
-    return Measurement(
-        case=_case(field(entry, "case", str, where), f"{where}.case"),
-        provenance=optional(entry, "provenance", where, _provenance_from_json),
-        facts={name: number(value, f"{where}.facts.{name}") for name, value in facts.items()},
-        predictions=optional(entry, "predictions", where, _predictions_from_json),
-        absent={
-            name: checked(value, str, f"{where}.absent.{name}") for name, value in absent.items()
-        },
-        crash=optional(entry, "crash", where, _crash_from_json),
-        cached=field(entry, "cached", bool, where),
-        structure=optional(entry, "structure", where, _structure_from_json),
-        claim=field(entry, "claim", str, where),
-        # Runs that measured nothing of a device have no such field.
-        deployment=optional(
-            {"deployment": None, **entry}, "deployment", where, _deployment_from_json
-        ),
-        outcomes={
-            name: _rows_from_json(rows, f"{where}.outcomes.{name}")
-            for name, rows in field({"outcomes": {}, **entry}, "outcomes", dict, where).items()
-        },
-        latency_cached=field({"latency_cached": False, **entry}, "latency_cached", bool, where),
-        stopping=optional({"stopping": None, **entry}, "stopping", where, _stopping_from_json),
-        suspects=_lines({"suspects": [], **entry}, "suspects", where),
-    )
-
-
-def _stopping_from_json(value: Any, where: str) -> Stopping:
-    try:
-        return Stopping.from_json(value)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
+    with _refusing():
+        return _MEASUREMENT.read(mapping, (where,))
 
 
 def finding_to_json(finding: Finding) -> dict[str, Any]:
@@ -157,11 +132,11 @@ def finding_to_json(finding: Finding) -> dict[str, Any]:
     UsageError
         A value is NaN or infinite.
     """
-    entry = _listed(asdict(finding)) | {"verdict": finding.verdict.value}
-    for name in ("baseline", "current", "limit"):
-        if entry[name] is not None:
-            entry[name] = finite(entry[name], f"{finding.case} {finding.metric}, {name}")
-    return entry
+    try:
+        table: dict[str, Any] = _FINDING.write(finding, ())
+    except NotFiniteError as error:
+        raise _not_finite(f"{finding.case} {finding.metric}, {error.field}", error) from error
+    return table
 
 
 def finding_from_json(mapping: object, where: str = "finding") -> Finding:
@@ -172,165 +147,61 @@ def finding_from_json(mapping: object, where: str = "finding") -> Finding:
     UsageError
         A field is missing or of the wrong type.
     """
-    entry = checked(mapping, dict, where)
-    return Finding(
-        case=field(entry, "case", str, where),
-        metric=field(entry, "metric", str, where),
-        verdict=_verdict(field(entry, "verdict", str, where), f"{where}.verdict"),
-        fails=field(entry, "fails", bool, where),
-        baseline=optional(entry, "baseline", where, number),
-        current=optional(entry, "current", where, number),
-        limit=optional(entry, "limit", where, number),
-        reason=field(entry, "reason", str, where),
-        evidence=_lines(entry, "evidence", where),
-        advice=field(entry, "advice", str, where),
-        flipped=tuple(
-            checked(position, int, f"{where}.flipped")
-            for position in field(entry, "flipped", list, where)
+    with _refusing():
+        return _FINDING.read(mapping, (where,))
+
+
+_RUN: Final = codec.record(
+    Run,
+    {
+        "measurements": codec.listed(
+            codec.Form(_MEASUREMENT.read, lambda measured, _: measurement_to_json(measured))
         ),
-        layer=field(entry, "layer", str, where),
-        # Runs saved before there were overlays lack it.
-        overlay=field({"overlay": "", **entry}, "overlay", str, where),
-    )
+        "findings": codec.listed(
+            codec.Form(_FINDING.read, lambda finding, _: finding_to_json(finding))
+        ),
+    },
+    omitted=("profile",),
+)
 
 
-def _upgraded(mapping: dict[str, Any]) -> dict[str, Any]:
-    version = field(mapping, "format", int)
+def _refuse_other_formats(version: int) -> None:
     if version > FORMAT:
         raise UsageError(
             f"format is {version}, and this tinyml-bench reads up to {FORMAT}: "
             f"python -m pip install --upgrade tinyml-bench"
         )
-    while version != FORMAT:
-        if version not in _UPGRADES:
-            raise UsageError(f"format is {version}, expected 1 to {FORMAT}")
-        mapping, version = _UPGRADES[version](mapping), version + 1
-    return mapping
+    if version != FORMAT:
+        raise UsageError(f"format is {version}, expected 1 to {FORMAT}")
 
 
-def _provenance_to_json(provenance: Provenance) -> dict[str, Any]:
-    return asdict(provenance) | {"toolchain": dict(provenance.toolchain)}
+def _not_finite(what: str, error: NotFiniteError) -> UsageError:
+    return UsageError(f"{what} is {error.value}: a saved run holds finite numbers only")
 
 
-def _provenance_from_json(mapping: object, where: str) -> Provenance:
-    entry = checked(mapping, dict, where)
-    toolchain = field(entry, "toolchain", dict, where)
-    return Provenance(
-        toolchain={
-            name: checked(value, str, f"{where}.toolchain.{name}")
-            for name, value in toolchain.items()
-        },
-        runtime=field(entry, "runtime", str, where),
-        cpu=field(entry, "cpu", str, where),
-        dataset_sha256=field(entry, "dataset_sha256", str, where),
-        checkpoint_sha256=field(entry, "checkpoint_sha256", str, where),
-        model_sha256=field(entry, "model_sha256", str, where),
-        scores_sha256=field(entry, "scores_sha256", str, where),
-    )
-
-
-def _predictions_to_json(predictions: Predictions) -> dict[str, Any]:
-    return {
-        "samples": predictions.samples,
-        "predicted": pack(predictions.predicted),
-        "labels": pack(predictions.labels),
-    }
-
-
-def _predictions_from_json(mapping: object, where: str) -> Predictions:
-    entry = checked(mapping, dict, where)
-    samples = field(entry, "samples", int, where)
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what is wrong in a document into an error that names the place."""
     try:
-        return Predictions(
-            unpack(field(entry, "predicted", str, where), samples),
-            unpack(field(entry, "labels", str, where), samples),
-        )
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
+        yield
+    except FormError as error:
+        raise UsageError(_in_words(error)) from error
 
 
-def _outcomes_to_json(outcomes: Outcomes) -> dict[str, Any]:
-    return {
-        name: {"samples": len(rows), "columns": rows.shape[1], "values": pack_rows(rows)}
-        for name, rows in outcomes.items()
-    }
+def _in_words(error: FormError) -> str:
+    place = _place(error.path)
+    if not isinstance(error, WrongKindError):
+        return f"{place}{error.problem}"
+    # Numbers as Python has them: JSON has none that are not finite.
+    shown = repr(error.value) if error.kind is float else _shown(error.value)
+    return f"{place} is {shown}, expected {_WORDS[error.kind]}"
 
 
-def _rows_from_json(mapping: object, where: str) -> Any:
-    entry = checked(mapping, dict, where)
-    samples, columns = (field(entry, name, int, where) for name in ("samples", "columns"))
-    if samples < 1 or columns < 1:
-        raise UsageError(f"{where} holds {samples} samples of {columns} numbers")
-    try:
-        return unpack_rows(field(entry, "values", str, where), samples, columns)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
+def _place(path: codec.Path) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".") or "the file"
 
 
-def _remember(name: str, mapping: object, where: str) -> None:
-    entry = checked(mapping, dict, where)
-    remember(
-        name,
-        meaning=field(entry, "meaning", str, where),
-        better=field(entry, "better", str, where),
-        unit=field(entry, "unit", str, where),
-        form=field(entry, "form", str, where),
-    )
-
-
-def _structure_from_json(mapping: object, where: str) -> Structure:
-    try:
-        return Structure.from_json(mapping)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
-
-
-def _deployment_to_json(measurement: Measurement) -> dict[str, Any]:
-    if measurement.deployment is None:
-        return {}
-    try:
-        return {"deployment": measurement.deployment.to_json()}
-    except ValueError as error:
-        raise UsageError(f"{measurement.case}: its deployment {error}") from error
-
-
-def _deployment_from_json(mapping: object, where: str) -> Deployment:
-    try:
-        return Deployment.from_json(mapping)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
-
-
-def _crash_from_json(mapping: object, where: str) -> Crash:
-    entry = checked(mapping, dict, where)
-    return Crash(
-        phase=field(entry, "phase", str, where),
-        cause=field(entry, "cause", str, where),
-        stderr_tail=_lines(entry, "stderr_tail", where),
-    )
-
-
-def _listed(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in entry.items()}
-
-
-def _case(text: str, where: str) -> CaseId:
-    try:
-        return CaseId.parse(text)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-
-
-def _verdict(text: str, where: str) -> Verdict:
-    try:
-        return Verdict(text)
-    except ValueError:
-        known = ", ".join(verdict.value for verdict in Verdict)
-        raise UsageError(f"{where} is {text!r}, expected one of {known}") from None
-
-
-def _lines(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    return tuple(
-        checked(line, str, f"{where}.{key}[{index}]")
-        for index, line in enumerate(field(entry, key, list, where))
-    )
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
