@@ -9,7 +9,7 @@ LISTED = f"toy-small: there is no checkpoint toy-small-pruned80.npz; make it: {C
 CONFTEST = """
 
 from tinyml_bench.training import compressed_checkpoints
-from tinyml_bench.workloads.cases import recipe_of
+from tinyml_bench.workloads.cases import resolve
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import WORKLOADS
 
@@ -26,7 +26,7 @@ def toy_small():
 
 class Asking(MadeUpWorkbench):
     def measure(self, case):
-        if kind := recipe_of(case).compression:
+        if kind := resolve(case).recipe.compression:
             compressed_checkpoints.sha256(WORKLOADS[case.workload], Compression.parse(kind))
         return super().measure(case)
 
