@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from trust.running import ROOT
 
 PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"

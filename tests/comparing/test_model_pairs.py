@@ -23,7 +23,7 @@ from tinyml_bench.measuring.instructions import InstructionChange
 from tinyml_bench.metrics.bootstrap import RatioEstimate
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage import runs
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.workloads.workload import WORKLOADS
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tinyml_bench.errors import CacheError, UsageError
-from tinyml_bench.system.cache import DEFAULT_LIMIT_BYTES, LIMIT_VARIABLE, Cache, key
+from tinyml_bench.system.cache import DEFAULT_LIMIT_BYTES, LIMIT_VARIABLE, Cache
+from tinyml_bench.system.cache_key import key
 
 KEY = key(model="a")
 OTHER = key(model="b")
@@ -272,7 +273,7 @@ def test_what_a_killed_process_left_is_removed(cache):
     path = cache.put("models", KEY, ".tflite", CONTENT)
     program = (
         "import os, sys; from pathlib import Path;"
-        "from tinyml_bench.system.cache import Cache, key;"
+        "from tinyml_bench.system.cache import Cache;from tinyml_bench.system.cache_key import key;"
         "os.fsync = lambda handle: os._exit(1);"
         "Cache(Path(sys.argv[1])).put('models', key(model='b'), '.tflite', b'half')"
     )
@@ -327,7 +328,8 @@ def test_processes_that_write_one_key_at_once_lose_nothing(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 cache = Cache(Path(sys.argv[1]))
 for n in range(50):
     content = bytes([n % 3]) * 10_000
@@ -344,7 +346,8 @@ assert cache.warnings == []
 def test_the_temporary_files_go_with_the_process(tmp_path):
     """What a disabled cache gave is removed at the end of the process."""
     program = """
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 print(Cache(enabled=False).put("models", key(n=1), ".tflite", b"x"))
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -12,7 +12,7 @@ from tinyml_bench.measuring.description import ready_made
 from tinyml_bench.measuring.prepared_workloads import PreparedWorkloads
 from tinyml_bench.measuring.worker_tasks import Description
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.once import Once
 from tinyml_bench.tflite.converter import gzip_size
 from tinyml_bench.training import compressed_checkpoints

@@ -21,7 +21,7 @@ from tinyml_bench.metrics.registry import QUALITIES, Quality
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.provenance import KERAS
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.once import Once
 from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.cases import Case, resolve

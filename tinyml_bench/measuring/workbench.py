@@ -18,7 +18,8 @@ from tinyml_bench.records.measurement import Crash, Measurement
 from tinyml_bench.records.provenance import TIMED_AGAINST, Provenance
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.once import Once
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.system.workers.process import failure

@@ -16,15 +16,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml_bench.errors import CacheError, UsageError
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, write_atomically
-
-__all__ = ["DEFAULT_LIMIT_BYTES", "LIMIT_VARIABLE", "Cache", "Entry", "Usage", "key"]
 
 LIMIT_VARIABLE = "TINYML_BENCH_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 2 << 30
@@ -43,7 +41,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedFile:
     """One file of the cache.
 
     Parameters
@@ -69,13 +67,13 @@ class Usage:
     ----------
     folder : Path
     limit_bytes : int
-    entries : tuple of Entry
+    entries : tuple of CachedFile
         The one that was used last comes first.
     """
 
     folder: Path
     limit_bytes: int
-    entries: tuple[Entry, ...]
+    entries: tuple[CachedFile, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -165,7 +163,7 @@ class Cache:
 
     def prune(
         self, limit_bytes: int | None = None, spared_seconds: float = SPARED_SECONDS
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[CachedFile, ...]:
         """Remove entries, the longest unused first, until the rest is within the limit.
 
         Parameters
@@ -178,7 +176,7 @@ class Cache:
 
         Returns
         -------
-        tuple of Entry
+        tuple of CachedFile
             What has been removed.
         """
         limit = self.limit_bytes if limit_bytes is None else limit_bytes
@@ -207,9 +205,9 @@ class Cache:
         self.prune()
         return path
 
-    def _entries(self, kind: str = "", key: str = "") -> Iterator[Entry]:
+    def _entries(self, kind: str = "", key: str = "") -> Iterator[CachedFile]:
         for path, status in _files(self.folder, _ENTRY, kind, key):
-            yield Entry(path, path.parent.name, status.st_size, status.st_mtime)
+            yield CachedFile(path, path.parent.name, status.st_size, status.st_mtime)
 
     def _remove_half_written(self, before: float) -> None:
         """Remove what killed processes have left; a living one writes for seconds only."""
@@ -309,7 +307,7 @@ def _listing(folder: Path) -> list[Path]:
         return []
 
 
-def _age(entry: Entry) -> tuple[float, str]:
+def _age(entry: CachedFile) -> tuple[float, str]:
     return -entry.used_seconds, entry.path.name
 
 
@@ -340,43 +338,3 @@ def _remove(path: Path) -> bool:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
-
-
-def key(**parts: object) -> str:
-    """Return the name of what depends on `parts` only, 64 hexadecimal digits.
-
-    Parameters
-    ----------
-    **parts : str, int, float, bool or mapping
-        Mappings have text keys and such values again; their order does not count.
-
-    Raises
-    ------
-    TypeError
-        A part is of another type, so that its text need not say all that it is.
-
-    Examples
-    --------
-    >>> key(model="a", options={"x": 1, "y": 2}) == key(options={"y": 2, "x": 1}, model="a")
-    True
-    """
-    text = json.dumps(_canonical("key", parts), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _canonical(place: str, value: object) -> object:
-    if isinstance(value, Mapping):
-        return {
-            _text_key(place, name): _canonical(f"{place}.{name}", value[name]) for name in value
-        }
-    if isinstance(value, (str, int, float)):
-        return value
-    raise TypeError(
-        f"{place}: expected text, a number or a mapping of such, got {type(value).__name__}"
-    )
-
-
-def _text_key(place: str, name: object) -> str:
-    if isinstance(name, str):
-        return name
-    raise TypeError(f"{place}: expected names that are text, got the {type(name).__name__} {name}")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml_bench.errors import CacheError
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
 from tinyml_bench.system.progress import track
 from tinyml_bench.training import base_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.files import cache_folder
 from tinyml_bench.workloads.datasets import Split
 from tinyml_bench.workloads.workload import Training, Workload

@@ -7,7 +7,8 @@ import struct
 import zipfile
 from typing import Any
 
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 from trust.answers import Answer
 from trust.catalogue import plant
 from trust.scene import Stage

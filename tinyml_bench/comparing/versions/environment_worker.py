@@ -17,7 +17,8 @@ from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.predictions import Predictions
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.workers.process import WorkerCrashed, failure
 from tinyml_bench.tflite import structure
 from tinyml_bench.tflite.file import read_model

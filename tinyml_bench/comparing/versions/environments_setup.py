@@ -21,7 +21,7 @@ from tinyml_bench.comparing.versions.agent import NEEDED
 from tinyml_bench.comparing.versions.environments import Environment
 from tinyml_bench.comparing.versions.find_python import find_python
 from tinyml_bench.errors import TinymlError
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder, holding
 
 Say = Callable[[str], None]

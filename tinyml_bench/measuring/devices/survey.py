@@ -22,7 +22,8 @@ from tinyml_bench.metrics.catalogue import METRICS
 from tinyml_bench.records.deployment import FACTS, PARTS, Deployment
 from tinyml_bench.records.structure import Structure
 from tinyml_bench.system import machine
-from tinyml_bench.system.cache import Cache, key
+from tinyml_bench.system.cache import Cache
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.registry import from_modules
 from tinyml_bench.system.workers.process import failure
 from tinyml_bench.tflite.runtime import Runtime

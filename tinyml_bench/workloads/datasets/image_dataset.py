@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 
 from tinyml_bench.errors import DataCorruptError, DataMissingError, TinymlError
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.files import cache_folder
 from tinyml_bench.workloads.datasets.image_archives import FolderTree, Tree, ZipTree
 from tinyml_bench.workloads.datasets.image_cache import Made, Slot

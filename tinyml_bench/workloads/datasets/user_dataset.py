@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tinyml_bench.errors import DataMissingError, UsageError
 from tinyml_bench.metrics.registry import check_samples
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.workloads.datasets import calibration
 from tinyml_bench.workloads.datasets.split import Split
 from tinyml_bench.workloads.datasets.user_samples import Samples, Shapes

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml_bench.errors import UsageError
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 from tinyml_bench.system.workers.pickling import ship_by_value
 from tinyml_bench.workloads.models import loading
 

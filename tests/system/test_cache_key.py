@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinyml_bench.system.cache import key
+from tinyml_bench.system.cache_key import key
 
 
 def test_the_order_of_names_does_not_count():
@@ -19,7 +19,7 @@ def test_the_order_of_names_does_not_count():
 
 def test_a_key_is_stable_across_processes():
     """The key is the same in any process, and in any release: caches outlive both."""
-    program = "from tinyml_bench.system.cache import key; print(key(n=1, x=0.1, s='\\u00e9'))"
+    program = "from tinyml_bench.system.cache_key import key; print(key(n=1, x=0.1, s='\\u00e9'))"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],
