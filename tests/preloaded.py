@@ -17,12 +17,14 @@ import time
 from multiprocessing.context import ForkServerContext
 
 import pytest
+from _pytest.config import default_plugins
 
+# Those that this Python or pytest does not have are passed over.
 LIBRARIES = (
-    "numpy", "numpy.random", "scipy.special", "rich.progress", "rich.table", "tabulate",
-    "platformdirs", "pytest", "_pytest.doctest", "_pytest.junitxml", "_pytest.legacypath",
-    "_pytest.logging", "_pytest.pastebin", "_pytest.pytester", "_pytest.python_path",
-    "_pytest.setuponly", "_pytest.terminal", "_pytest.unittest", "execnet",
+    *(f"_pytest.{name}" for name in default_plugins),
+    "_pytest.pytester", "cProfile", "cloudpickle", "concurrent.futures.thread", "execnet",
+    "numpy", "packaging.specifiers", "pdb", "platformdirs", "pytest", "rich.progress",
+    "rich.table", "scipy.special", "statistics", "tabulate", "timeit", "tomllib",
 )  # fmt: skip
 
 # No run takes a minute, however busy the machine is.

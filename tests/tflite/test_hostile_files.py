@@ -83,6 +83,7 @@ def test_over_two_thousand_damaged_files_are_read_or_refused_in_words() -> None:
     assert min(outcomes["read"], outcomes["refused"]) > FILES // 10
 
 
+@pytest.mark.slow
 def test_little_memory_is_taken_for_a_damaged_file() -> None:
     """Whatever number in it says that there is much."""
     tracemalloc.start()
@@ -98,6 +99,7 @@ def test_little_memory_is_taken_for_a_damaged_file() -> None:
 # -- files that are made to take long: without the limits each takes minutes, or all memory --------
 
 
+@pytest.mark.slow
 def test_thousands_of_inputs_that_one_operator_takes_are_looked_up_once() -> None:
     """Which of them the graph is fed with is no search for each."""
     many = 30_000

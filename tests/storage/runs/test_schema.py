@@ -109,6 +109,7 @@ def changed(document, path, change):
     return made
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_refused(run):
     """Every key of every record, left out, misspelled, or of a type that it never has."""
     records = [
