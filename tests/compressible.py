@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyml_bench.training import pruning_clustering
-from tinyml_bench.workloads.models import Stage
+from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.models.variables import variables_of, weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 
@@ -27,6 +27,17 @@ IMAGES = np.random.default_rng(3).integers(0, 255, (32, 8, 8, 1)).astype(np.floa
 
 
 LABELS = np.eye(2, dtype=np.float32)[np.arange(32) % 2]
+
+
+def make_small():
+    """Return a network with one kernel large enough to be compressed."""
+    return make_custom((8, 8, 1), 2, stages=(Stage(8, pool=2), Stage(16)))
+
+
+def kernel_of(model):
+    """Return that kernel, also of the network as it is compressed."""
+    found = weights_of(model)
+    return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
 
 
 def seeded(model):

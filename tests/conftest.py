@@ -45,6 +45,20 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     return torn_down
 
 
+@pytest.fixture
+def restored_registries() -> Iterator[None]:
+    """Forget after a test what it registered."""
+    from tinyml_bench.metrics.registry import QUALITIES
+    from tinyml_bench.workloads.datasets import DATASETS
+    from tinyml_bench.workloads.variants.recipes import VARIANTS
+    from tinyml_bench.workloads.workload import WORKLOADS
+
+    restores = [one.snapshot() for one in (QUALITIES, DATASETS, VARIANTS, WORKLOADS)]
+    yield
+    for restore in restores:
+        restore()
+
+
 @pytest.fixture(scope="session")
 def converted_model() -> ConvertedModel:
     """Return the ``.tflite`` content of one tiny network in a format, converted when first asked.

@@ -12,6 +12,8 @@ from tinyml_bench.metrics import registry
 from tinyml_bench.metrics.catalogue import METRICS, quality_of
 from tinyml_bench.metrics.registry import QUALITIES, metric, qualities
 
+pytestmark = pytest.mark.usefixtures("restored_registries")
+
 SEED = np.random.default_rng(8)
 LABELS = SEED.integers(0, 4, 60)
 SCORES = SEED.random((60, 4)).astype(np.float32)
@@ -24,14 +26,6 @@ def value(name, outputs, labels, inputs=INPUTS):
     stretches = (slice(None, cut), slice(cut, None))
     made = [one.contributions(outputs[s], labels[s], inputs[s]) for s in stretches]
     return one.value(np.concatenate(made))
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was():
-    """Forget after each test what it registered."""
-    restore = QUALITIES.snapshot()
-    yield
-    restore()
 
 
 def test_top_k_counts_the_classes_before_the_true_one():

@@ -24,17 +24,11 @@ from tinyml_bench.records.run import Run
 from tinyml_bench.storage import baselines, runs
 from tinyml_bench.suite.new_failures import newly_flipped
 
+pytestmark = pytest.mark.usefixtures("restored_registries")
+
 CASE = make_case()
 STORED = make_stored(make_regression(gap=0.1))
 TEXT = baselines.render(STORED)
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was():
-    """Forget after each test what it registered."""
-    restore = QUALITIES.snapshot()
-    yield
-    restore()
 
 
 def edited(change):

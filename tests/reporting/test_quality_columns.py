@@ -10,18 +10,12 @@ import pytest
 from making import make_errors, make_finding, make_measurement, make_regression
 
 from tinyml_bench import reporting
-from tinyml_bench.metrics.registry import QUALITIES, metric
+from tinyml_bench.metrics.registry import metric
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.records.finding import Verdict
 from tinyml_bench.records.run import Run
 
-
-@pytest.fixture(autouse=True)
-def _as_it_was():
-    """Forget after each test what it registered."""
-    restore = QUALITIES.snapshot()
-    yield
-    restore()
+pytestmark = pytest.mark.usefixtures("restored_registries")
 
 
 def made(*measured, findings=()):

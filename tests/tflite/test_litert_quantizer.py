@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +31,8 @@ from tinyml_bench.tflite.runtime import Runtime
 from tinyml_bench.workloads.variants import schemes
 from tinyml_bench.workloads.variants.recipes import VARIANTS, Recipe, quantizer_variant
 
+pytestmark = pytest.mark.usefixtures("restored_registries")
+
 BY_LITERT = [recipe.name for recipe in VARIANTS.values() if recipe.quantizer]
 SIDE = 40  # so that there are weights enough for a claim to be about
 
@@ -39,14 +40,6 @@ needs_package = pytest.mark.skipif(
     not any(map(find_spec, ("litert_quantizer", "ai_edge_quantizer"))),
     reason="needs the extra `quantizer`",
 )
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Put the registered variants back."""
-    restore = VARIANTS.snapshot()
-    yield
-    restore()
 
 
 def dense(name: str = "dense", inputs: int = 1) -> bytes:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from compressible import kernel_of, make_small
 
 from tinyml_bench.errors import CheckpointError
 from tinyml_bench.system import files
@@ -28,22 +29,17 @@ pytestmark = [
 NAMES = ("pruned80", "clustered16", "qat", "pqat", "cqat", "pcqat")
 
 
-def build():
-    """Return a network with one large kernel."""
-    return make_custom((8, 8, 1), 2, stages=(Stage(8, pool=2), Stage(16)))
-
-
 @pytest.fixture
 def workload(tmp_path):
     """Return a workload whose own checkpoint is there."""
-    made = Workload("a", "net", build, tmp_path / "a-net.npz", Training(epochs=1))
-    checkpoints.save(build(), made.checkpoint)
+    made = Workload("a", "net", make_small, tmp_path / "a-net.npz", Training(epochs=1))
+    checkpoints.save(make_small(), made.checkpoint)
     return made
 
 
 def compressed_network(kind):
     """Return a network that is as its name says, by hand: training is no matter here."""
-    model = build()
+    model = make_small()
     generator = np.random.default_rng(2)
     kernel = dict(variables_of(model))["stage2_conv/kernel"]
     value = generator.normal(0, 0.1, kernel.shape)
@@ -61,12 +57,6 @@ def write(workload, kind, model):
     """Put the checkpoint of a compressed network where it belongs."""
     content = checkpoints.encode(compressed_checkpoints.store(workload, kind, model))
     checkpoints.write(compressed_checkpoints.path_of(workload, kind), content)
-
-
-def kernel_of(model):
-    """Return the large kernel."""
-    found = weights_of(model)
-    return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
 
 
 @pytest.mark.slow
@@ -129,7 +119,7 @@ def test_files_are_small(workload):
         kind = Compression.parse(name)
         stored = compressed_checkpoints.store(workload, kind, compressed_network(kind))
         sizes[name] = next(v.nbytes for k, v in stored.items() if k.endswith("stage2_conv/kernel"))
-    weights = kernel_of(build()).size
+    weights = kernel_of(make_small()).size
     kept = round(0.2 * weights)
     assert {name: sizes[name] for name in ("pruned80", "pqat")} == {
         "pruned80": pytest.approx(2 * kept, rel=0.05),
@@ -155,7 +145,7 @@ def test_a_missing_checkpoint_names_the_command(workload):
 
 def test_a_workload_without_a_checkpoint_has_no_compressed_networks():
     """There is nothing to train further, and no place to write to."""
-    workload = Workload("a", "net", build)
+    workload = Workload("a", "net", make_small)
     assert "has no checkpoint to train further" in compressed_checkpoints.missing(
         workload, Compression.parse("qat")
     )
@@ -223,7 +213,7 @@ def test_writing_that_is_interrupted_loses_nothing(workload, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write(workload, kind, build())
+        write(workload, kind, make_small())
     assert path.read_bytes() == before
     assert sorted(path.parent.iterdir()) == beside
 

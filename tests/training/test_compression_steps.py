@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import toy_training
+from compressible import kernel_of, make_small
 
 from tinyml_bench.errors import CheckpointError, UsageError
 from tinyml_bench.system.files import CACHE_VARIABLE, cache_folder
@@ -20,7 +21,6 @@ from tinyml_bench.training import (
 )
 from tinyml_bench.training.model_card import ModelCard, card_path
 from tinyml_bench.workloads.datasets import DATASETS
-from tinyml_bench.workloads.models import Stage, make_custom
 from tinyml_bench.workloads.models.variables import weights_of
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import FINE_TUNING, FineTuning, Training, Workload, workload
@@ -43,11 +43,6 @@ SHORT = {
 BOTH = ("Conv2D", "DepthwiseConv2D")
 
 
-def build():
-    """Return a network with one kernel large enough to be compressed."""
-    return make_custom((8, 8, 1), 2, stages=(Stage(8, pool=2), Stage(16)))
-
-
 @pytest.fixture
 def stripes(monkeypatch, tmp_path):
     """Return a workload with a checkpoint, and keep this process as undetermined as it was."""
@@ -57,15 +52,9 @@ def stripes(monkeypatch, tmp_path):
     toy_training.register()
     recipe = Training(epochs=1, batch_size=16, seed=7)
     path = tmp_path / "here" / "stripes-net.npz"
-    checkpoints.save(build(), path)
-    yield Workload("stripes", "net", build, path, recipe, compression=SHORT)
+    checkpoints.save(make_small(), path)
+    yield Workload("stripes", "net", make_small, path, recipe, compression=SHORT)
     restore()
-
-
-def kernel_of(model):
-    """Return the large kernel."""
-    found = weights_of(model)
-    return next(found[name] for name in found if name.endswith("stage2_conv/kernel"))
 
 
 @pytest.mark.slow
@@ -155,7 +144,9 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
     made, kind = replace(stripes, compression=tunings), Compression.parse("qat")
     (step,) = compression_steps.steps_of(made, made.training, kind)
     splits = {name: toy_training.load(name) for name in ("train", "validation")}
-    compression_steps.fit_step(compression_steps.Job(made, kind, splits, None, None), build(), step)
+    compression_steps.fit_step(
+        compression_steps.Job(made, kind, splits, None, None), make_small(), step
+    )
     found = weights_of(seen[0])
     assert (found["quant_stage2_relu/output_max"] == 6) is not asked
     (norm,) = (one for one in seen[0].layers if one.name == "quant_stage2_norm")
@@ -196,13 +187,13 @@ def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(st
         Compression.parse("pruned80"),
         {n: toy_training.load(n) for n in ("train", "validation")},
     )
-    teacher = build()
+    teacher = make_small()
     job = compression_steps.Job(stripes, kind, splits, teacher, None)
     recipe = replace(stripes.training, label_smoothing=0.1)
     for share in (0.5, 1.0):
         tunings = {"pruned": replace(SHORT["pruned"], distillation=share)}
         (step,) = compression_steps.steps_of(replace(stripes, compression=tunings), recipe, kind)
-        compression_steps.fit_step(job, build(), step)
+        compression_steps.fit_step(job, make_small(), step)
     (smoothed, labels, title), (sure, told, agreement) = seen
     assert (smoothed, sure) == (0.1, 0.0)
     assert np.array_equal(labels, splits["validation"].labels)
@@ -239,7 +230,7 @@ def test_a_step_may_take_a_part_of_the_images(stripes, monkeypatch, own, usual, 
     )
     splits = {name: toy_training.load(name) for name in ("train", "validation")}
     job = compression_steps.Job(stripes, Compression.parse("pruned80"), splits, None, None)
-    compression_steps.fit_step(job, build(), step)
+    compression_steps.fit_step(job, make_small(), step)
     assert lengths == [seen]
     assert compression_steps.recipe_of((step,))["pruned"]["images"] == seen
 

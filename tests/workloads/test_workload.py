@@ -10,13 +10,7 @@ import pytest
 from tinyml_bench.errors import UsageError
 from tinyml_bench.workloads.workload import WORKLOADS, Training, Workload, workload
 
-
-@pytest.fixture(autouse=True)
-def _restored():
-    """Put the registered workloads back."""
-    restore = WORKLOADS.snapshot()
-    yield
-    restore()
+pytestmark = pytest.mark.usefixtures("restored_registries")
 
 
 def build():

@@ -85,13 +85,11 @@ def archive_of(files: Mapping[str, bytes]) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the given folder and the cache empty ones."""
-    monkeypatch.setenv("TINYML_BENCH_DATA", str(tmp_path / "given"))
-    monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path / "cache"))
+def given(given: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the given folder, and allow the network."""
     monkeypatch.delenv("TINYML_BENCH_OFFLINE", raising=False)
-    (tmp_path / "given").mkdir()
-    return tmp_path / "given"
+    given.mkdir()
+    return given
 
 
 def greys(split: str = "test") -> list[int]:

@@ -23,6 +23,8 @@ from tinyml_bench.workloads.datasets.pneumonia import (
 from tinyml_bench.workloads.datasets.split_lists import Entry, read_lists
 from tinyml_bench.workloads.datasets.splitting import shuffled
 
+pytestmark = pytest.mark.usefixtures("given")
+
 LISTS = {
     "train": (Entry("NORMAL", "IM-0001-0001"), Entry("PNEUMONIA", "person1_bacteria_1")),
     "validation": (Entry("PNEUMONIA", "person2_virus_3"),),
@@ -40,14 +42,6 @@ FILES = make_files(
         "val/NORMAL/NORMAL2-IM-1427-0001.jpeg",
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the given folder and the cache empty ones."""
-    monkeypatch.setenv("TINYML_BENCH_DATA", str(tmp_path / "given"))
-    monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "given"
 
 
 def inside(prefix: str, files: Mapping[str, bytes] = FILES) -> dict[str, bytes]:

@@ -24,6 +24,8 @@ from tinyml_bench.workloads.datasets.skin_lesion import (
 from tinyml_bench.workloads.datasets.split_lists import Entry, read_lists
 from tinyml_bench.workloads.datasets.splitting import shuffled
 
+pytestmark = pytest.mark.usefixtures("given")
+
 ROWS = [
     Row("HAM_0", "ISIC_0000000", "nv"),
     Row("HAM_0", "ISIC_0000001", "nv"),
@@ -73,14 +75,6 @@ FORMS = {
         **inside("ham10000_images_part_2", SECOND),
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the given folder and the cache empty ones."""
-    monkeypatch.setenv("TINYML_BENCH_DATA", str(tmp_path / "given"))
-    monkeypatch.setenv("TINYML_BENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "given"
 
 
 def greys(split: str = "test") -> list[int]:

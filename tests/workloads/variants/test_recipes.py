@@ -11,6 +11,8 @@ from tinyml_bench.errors import UsageError
 from tinyml_bench.records.case import CaseId
 from tinyml_bench.workloads.variants.recipes import REFERENCE, SIBLING, VARIANTS, Recipe, variant
 
+pytestmark = pytest.mark.usefixtures("restored_registries")
+
 BUILT_IN = (
     "tf",
     "float32",
@@ -22,14 +24,6 @@ BUILT_IN = (
     "int8",
 )
 EVERY = pytest.mark.parametrize("recipe", [VARIANTS[name] for name in BUILT_IN], ids=BUILT_IN)
-
-
-@pytest.fixture(autouse=True)
-def _restored():
-    """Put the registered variants back."""
-    restore = VARIANTS.snapshot()
-    yield
-    restore()
 
 
 def test_the_eight_variants_come_in_the_order_of_the_paper():
