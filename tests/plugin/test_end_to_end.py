@@ -66,6 +66,9 @@ def test_latency(tinyml_case, benchmark):
     tinyml_case.must_hold("latency_ratio")
 """
 
+# Each worker imports TensorFlow: where one case is converted anew, a second worker only costs time.
+_ONE_WORKER = ("--tinyml-workers", "1")
+
 _POLICY = "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
 
 
@@ -129,7 +132,7 @@ def faulty_variant(body):
 @pytest.mark.parametrize("fault", list(_FAULTS))
 def test_a_fault_in_a_conversion_fails_the_build(shade, fault, first_failure_line):
     """The first failure line names case, metric, baseline, value and limit; the rest passes."""
-    status, output = run_planted(shade, faulty_variant(_FAULTS[fault]))
+    status, output = run_planted(shade, faulty_variant(_FAULTS[fault]), *_ONE_WORKER)
     assert status == 1
     line = first_failure_line(output.splitlines())
     assert line.startswith("shade-net-int8 ")
@@ -166,7 +169,7 @@ def test_a_case_that_dies_or_hangs_fails_alone(shade, trouble):
 def test_a_second_run_is_warm_and_changes_nothing(shade):
     """Baselines and tree are as before, and the evaluations came from the cache."""
     before = files(shade)
-    status, output = shade.run("--baseline-update")
+    status, output = shade.run("--baseline-update", *_ONE_WORKER)
     assert status == 0
     after = files(shade)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
@@ -220,7 +223,7 @@ def test_interrupting_leaves_no_half_written_file(shade):
 
 def test_extra_info_holds_the_measured_facts(shade):
     """What pytest-benchmark saves holds accuracy and size beside the timing."""
-    status, output = shade.run("--benchmark-save=kept")
+    status, output = shade.run("--benchmark-save=kept", *_ONE_WORKER)
     assert status == 0, output
     (saved,) = (shade.folder / ".benchmarks").rglob("*_kept.json")
     facts = {

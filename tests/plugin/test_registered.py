@@ -70,7 +70,9 @@ _SETTINGS = "[tool.tinyml_bench.tolerances]\nlatency_ratio = 1000\n"
 def project(tmp_path, real_project):
     """Return a project with two ready-made files and samples."""
     files = {"conftest.py": _CONFTEST, "test_gates.py": _TESTS, "pyproject.toml": _SETTINGS}
-    project = real_project(tmp_path, files, "--tinyml-device", "off", PYTHONPATH=str(ROOT))
+    project = real_project(
+        tmp_path, files, "--tinyml-device", "off", "--tinyml-workers", "1", PYTHONPATH=str(ROOT)
+    )
     (tmp_path / "net.tflite").write_bytes(build(classifier()))
     write_mine(tmp_path, WEIGHTS)
     inputs = np.random.default_rng(1).uniform(-1, 1, (200, 2, 2, 1)).astype(np.float32)

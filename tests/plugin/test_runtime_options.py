@@ -211,7 +211,7 @@ def test_both_interpreters_run_and_time_the_same_files(tmp_path, real_project):
     project = real_project(
         tmp_path,
         {"conftest.py": _CONFTEST, "test_gates.py": _TESTS},
-        *("-W", "error", "--tinyml-device", "off"),
+        *("-W", "error", "--tinyml-device", "off", "--tinyml-workers", "1"),
     )
     status, output = project.run("--baseline-update-new")
     assert status == 0, output
