@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyml_bench.reporting.devices import Shelf, devices
+from tinyml_bench.reporting.device_table import Shelf, devices
 from tinyml_bench.reporting.layout import AS_MEASURED, Layout, Published
 from tinyml_bench.reporting.sentences import change_lines, failure, sentence, verdicts
 from tinyml_bench.reporting.summary import across_runtimes, summary

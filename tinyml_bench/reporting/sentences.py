@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tinyml_bench.metrics.catalogue import METRICS
+from tinyml_bench.records.deployment import PARTS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.run import Run
 from tinyml_bench.storage.baselines import Change
@@ -18,7 +19,7 @@ _DEFAULT_REASONS = {
 }
 
 # What they compare has names and no number, so the reason says it all.
-_NAMED = frozenset({"micro", "npu", "parity", "budget", "collapse"})
+_NAMED = frozenset({*PARTS, "budget", "collapse"})
 
 
 def sentence(finding: Finding) -> str:

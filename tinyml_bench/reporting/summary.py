@@ -12,7 +12,7 @@ from tinyml_bench.records.deployment import FACTS
 from tinyml_bench.records.finding import Finding, Verdict
 from tinyml_bench.records.provenance import ACROSS
 from tinyml_bench.records.run import Run
-from tinyml_bench.reporting.devices import Shelf, devices
+from tinyml_bench.reporting.device_table import Shelf, devices
 from tinyml_bench.reporting.layout import AS_MEASURED, Layout
 from tinyml_bench.reporting.sentences import sentence
 from tinyml_bench.reporting.tables import tables

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from tinyml_bench.records.deployment import FACTS, Deployment
 from tinyml_bench.records.devices.parity import CPU_KERNELS, Difference, Parity
@@ -43,10 +44,7 @@ def addable(old: Baseline, new: Baseline) -> dict[str, float]:
     """Return the facts of `new`, less those that would contradict a part that `old` holds."""
     stored = _parts(old.deployment)
     barred = {
-        name
-        for part in ("micro", "npu")
-        if getattr(stored[part], "problem", "")
-        for name in FACTS[part]
+        name for part in FACTS if getattr(stored[part], "problem", "") for name in FACTS[part]
     }
     return {name: value for name, value in new.facts.items() if name not in barred}
 
@@ -131,9 +129,10 @@ def _essence(deployment: Deployment | None) -> object:
     """Return what a change of which is one: not versions, nor why kernels did not run."""
     if deployment is None:
         return None
-    micro, npu, parity = deployment.micro, deployment.npu, deployment.parity
-    return (
-        micro and replace(micro, version=""),
-        npu and replace(npu, version=""),
-        parity and (parity.images, {frozenset((d.first, d.second)): d for d in parity.differences}),
-    )
+    return [_part_essence(part) for part in _parts(deployment).values()]
+
+
+def _part_essence(part: Any) -> object:
+    if isinstance(part, Parity):
+        return part.images, {frozenset((d.first, d.second)): d for d in part.differences}
+    return part and replace(part, version="")

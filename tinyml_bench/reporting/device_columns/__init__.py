@@ -1,0 +1,1 @@
+"""The columns of device targets, a module a target."""
