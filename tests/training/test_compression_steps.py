@@ -154,7 +154,7 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("name", "kept", "levelled"),
+    ("name", "kept", "equalized"),
     [
         ("pruned80", False, [()]),
         ("pruned80", True, [()]),
@@ -166,16 +166,16 @@ def test_ranges_and_statistics_are_set_before_training_where_that_is_asked(
         ("pcqat", True, [("Conv2D",), ("DepthwiseConv2D",)]),
     ],
 )
-def test_channels_are_levelled_but_for_clusters_that_are_there(stripes, name, kept, levelled):
+def test_channels_are_equalized_but_for_clusters_that_are_there(stripes, name, kept, equalized):
     """A factor a channel would make as many clusters of each as there are channels."""
     tunings = {step: replace(tuning, keep_norm=kept) for step, tuning in SHORT.items()}
     made, kind = replace(stripes, compression=tunings), Compression.parse(name)
     steps = compression_steps.steps_of(made, made.training, kind)
-    assert [compression_steps._levelled(kind, step) for step in steps] == levelled
+    assert [compression_steps._equalized_layers(kind, step) for step in steps] == equalized
 
 
 def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(stripes, monkeypatch):
-    """Its answers are what validation counts as right, and they are learnt as sure as they are."""
+    """Its predictions are the labels of validation, and are learnt as confident as they are."""
     seen = []
 
     def fit(_model, recipe, _train, validation, _console, **options):
@@ -197,7 +197,7 @@ def test_without_labels_the_best_epoch_is_the_one_that_answers_as_the_teacher(st
     (smoothed, labels, title), (sure, told, agreement) = seen
     assert (smoothed, sure) == (0.1, 0.0)
     assert np.array_equal(labels, splits["validation"].labels)
-    assert np.array_equal(told, fitting.answers(teacher, splits["validation"]))
+    assert np.array_equal(told, fitting.predicted_classes(teacher, splits["validation"]))
     assert (title, agreement) == ("pruned", "pruned, agreement")
 
 

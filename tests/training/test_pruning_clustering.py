@@ -129,17 +129,17 @@ def test_clustering_of_a_pruned_network_keeps_its_zeros(pruned_network):
         assert len(np.unique(kernel)) <= 16
 
 
-def test_levelled_channels_answer_as_before(network):
+def test_equalized_channels_answer_as_before(network):
     """Every channel has the largest weight 1, and the normalisation takes it back."""
     before = network(IMAGES).numpy()
-    levelled = pruning_clustering.level_channels(network)
-    for kernel in kernels(levelled).values():
+    equalized = pruning_clustering.equalize_channels(network)
+    for kernel in kernels(equalized).values():
         assert np.abs(kernel).max(axis=(0, 1, 2)) == pytest.approx(1)
-    assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-5)
+    assert equalized(IMAGES).numpy() == pytest.approx(before, abs=1e-5)
 
 
 @pytest.mark.parametrize("loud", [1.0, 30.0])
-def test_a_silent_channel_stays_silent_when_it_is_levelled(loud):
+def test_a_silent_channel_stays_silent_when_it_is_equalized(loud):
     """Of a normalisation whose epsilon is larger than the variance, as ImageNet's networks have."""
     network, kernel = depthwise(), DEPTHWISE_KERNEL
     value = weights_of(network)[kernel]
@@ -148,19 +148,21 @@ def test_a_silent_channel_stays_silent_when_it_is_levelled(loud):
     variable(network, kernel).assign(value)
     variable(network, "norm/moving_variance").assign([0.0, 2.0, 0.5, 1.0])
     before = network(IMAGES).numpy()
-    levelled = pruning_clustering.level_channels(network, (pruning_clustering.DEPTHWISE,))
-    found = np.abs(weights_of(levelled)[kernel]).max(axis=(0, 1)).ravel()
+    equalized = pruning_clustering.equalize_channels(network, (pruning_clustering.DEPTHWISE,))
+    found = np.abs(weights_of(equalized)[kernel]).max(axis=(0, 1)).ravel()
     assert found == pytest.approx(1)
-    assert levelled(IMAGES).numpy() == pytest.approx(before, abs=1e-4)
+    assert equalized(IMAGES).numpy() == pytest.approx(before, abs=1e-4)
     other = "conv/kernel"
-    assert np.array_equal(weights_of(levelled)[other], weights_of(depthwise())[other])
+    assert np.array_equal(weights_of(equalized)[other], weights_of(depthwise())[other])
 
 
-def test_what_no_scale_follows_is_not_levelled():
+def test_what_no_scale_follows_is_not_equalized():
     """There is nothing that could take the factor back."""
     network = depthwise(scale=False)
     before = weights_of(network)
-    after = weights_of(pruning_clustering.level_channels(network, (pruning_clustering.DEPTHWISE,)))
+    after = weights_of(
+        pruning_clustering.equalize_channels(network, (pruning_clustering.DEPTHWISE,))
+    )
     assert all(np.array_equal(after[name], value) for name, value in before.items())
 
 

@@ -1,4 +1,4 @@
-"""The command ``tinyml-bench``: translates words into calls, and errors into messages."""
+"""The command line ``tinyml-bench``: commands become calls, errors become messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored baselines: ``baseline``."""
+"""The command ``baseline``, on stored baselines."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def _baseline_diff(options: argparse.Namespace) -> str:
     from tinyml_bench.cli.commands import baseline
     from tinyml_bench.storage import runs
 
-    here = project()
+    current = project()
     return baseline.diff(
-        runs.read_run(options.run, here.runs), _with_baselines(here, options), width()
+        runs.read_run(options.run, current.runs), _with_baselines(current, options), width()
     )
 
 
@@ -65,7 +65,7 @@ def _baseline_history(options: argparse.Namespace) -> str:
     return baseline.history(options.case, _with_baselines(unregistered(), options), width())
 
 
-def _with_baselines(found: Project, options: argparse.Namespace) -> Project:
+def _with_baselines(registered: Project, options: argparse.Namespace) -> Project:
     from dataclasses import replace
 
-    return replace(found, baselines=options.baselines) if options.baselines else found
+    return replace(registered, baselines=options.baselines) if options.baselines else registered

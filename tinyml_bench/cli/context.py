@@ -1,4 +1,4 @@
-"""Where a command runs: the project of the current folder, and the width of the terminal."""
+"""The context of a command: the project of the current folder, and the terminal's width."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
 def unregistered() -> Project:
-    """Return the project of the current folder, its modules not imported."""
+    """Return the project of the current folder, without importing its modules."""
     from tinyml_bench.judging.policy.project import Project
 
     return Project.find(Path.cwd())
 
 
 def project() -> Project:
-    """Return the project of the current folder, its workloads registered."""
-    found = unregistered()
-    found.register()
-    return found
+    """Return the project of the current folder with its workloads registered."""
+    registered = unregistered()
+    registered.register()
+    return registered
 
 
 def width() -> int:
-    """Return the columns of the terminal."""
+    """Return the number of columns of the terminal."""
     return shutil.get_terminal_size((100, 24)).columns

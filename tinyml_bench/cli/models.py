@@ -1,4 +1,4 @@
-"""What single models hold, become in firmware, and cost: ``inspect``, ``export``, ``ab``."""
+"""The commands on single models: ``inspect``, ``export``, ``ab``."""
 
 from __future__ import annotations
 

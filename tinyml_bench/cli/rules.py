@@ -1,4 +1,4 @@
-"""What cases are judged by: ``policy``."""
+"""The command ``policy``, on the rules that cases are judged by."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def _explain(options: argparse.Namespace) -> str:
 
     from tinyml_bench.cli.commands import explain as explanation
 
-    found = explanation.explain(options.case, project())
-    return json.dumps(found.as_json(), indent=1) if options.json else found.text(width())
+    explained = explanation.explain(options.case, project())
+    return json.dumps(explained.as_json(), indent=1) if options.json else explained.text(width())

@@ -1,4 +1,4 @@
-"""What is registered and what runs have saved: ``list``, ``table``, ``results``, ``compare``."""
+"""The commands on workloads and saved runs: ``list``, ``table``, ``results``, ``compare``."""
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ def _table(options: argparse.Namespace) -> str:
     from tinyml_bench import reporting
     from tinyml_bench.storage import runs
 
-    here, columns = project(), width()
-    run, layout = runs.read_run(options.run, here.runs), _layout(options.paper)
-    drawn = reporting.tables(
+    current, columns = project(), width()
+    run, layout = runs.read_run(options.run, current.runs), _layout(options.paper)
+    accuracy_tables = reporting.tables(
         run, width=columns, form=options.format, layout=layout, basis=options.basis
     )
-    shelf = reporting.Shelf(own=here.boards)
+    shelf = reporting.Shelf(own=current.boards)
     met = reporting.devices(layout.sort(run), width=columns, form=options.format, shelf=shelf)
-    told = reporting.verdicts(run) if options.format == "markdown" else ""
-    return "\n\n".join(part for part in (drawn, met, told) if part)
+    verdicts = reporting.verdicts(run) if options.format == "markdown" else ""
+    return "\n\n".join(section for section in (accuracy_tables, met, verdicts) if section)
 
 
 def _layout(paper: bool) -> Layout:
@@ -111,10 +111,10 @@ def _results(options: argparse.Namespace) -> str:
     from tinyml_bench.study import page
     from tinyml_bench.workloads.datasets import DATASETS
 
-    here = unregistered()
+    current = unregistered()
     names = {name: DATASETS[name].class_names for name in DATASETS}
-    text = page.page(runs.read_run(options.run, here.runs), names)
-    return page.write(text, options.output or here.root / "docs" / "results.md")
+    text = page.page(runs.read_run(options.run, current.runs), names)
+    return page.write(text, options.output or current.root / "docs" / "results.md")
 
 
 def _compare(options: argparse.Namespace) -> str:
@@ -123,10 +123,10 @@ def _compare(options: argparse.Namespace) -> str:
     from tinyml_bench.comparing import runs as comparison
     from tinyml_bench.storage import runs
 
-    here = project()
-    old, new = runs.read_run(options.old, here.runs), runs.read_run(options.new, here.runs)
-    found = comparison.compare(old, new, here)
-    options.status = found.status
+    current = project()
+    old, new = runs.read_run(options.old, current.runs), runs.read_run(options.new, current.runs)
+    changes = comparison.compare(old, new, current)
+    options.status = changes.status
     if options.json:
-        return json.dumps(found.as_json(), indent=1)
-    return found.markdown() if options.markdown else found.text(width())
+        return json.dumps(changes.as_json(), indent=1)
+    return changes.markdown() if options.markdown else changes.text(width())

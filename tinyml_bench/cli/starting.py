@@ -1,4 +1,4 @@
-"""The first step in a repository: ``init``."""
+"""The command ``init``, the first step in a repository."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def add(commands: Commands) -> None:
 def _init(options: argparse.Namespace) -> str:
     from tinyml_bench.cli.commands import init
 
-    here = Path.cwd()
-    done = init.begin(here, options.model, options.samples)
-    lines = [*(f"wrote {one}" for one in done.written), *done.advice]
+    folder = Path.cwd()
+    outcome = init.begin(folder, options.model, options.samples)
+    lines = [*(f"wrote {path}" for path in outcome.written), *outcome.advice]
     print("\n".join(lines), flush=True)  # noqa: T201 - measuring takes a while
     if options.no_baselines:
         return "store the first baselines: python -m pytest --baseline-update-new"
-    if init.store_baselines(here, done.tests) != 0:
+    if init.store_baselines(folder, outcome.tests) != 0:
         options.status = FAILED
         return (
             "the first baselines could not all be stored; see above, correct it, and run: "

@@ -1,4 +1,4 @@
-"""Networks and what they learn from: ``train`` and ``data``."""
+"""The commands ``train`` and ``data``."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _data_path(options: argparse.Namespace) -> str:
     from tinyml_bench.cli.commands.list import source_of
     from tinyml_bench.errors import DataMissingError
 
-    found = source_of(options.name).locate()
-    if found is None:
+    path = source_of(options.name).locate()
+    if path is None:
         raise DataMissingError(
             f"{options.name} is not on this machine; run: tinyml-bench data fetch {options.name}"
         )
-    return str(found)
+    return str(path)

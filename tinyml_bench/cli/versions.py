@@ -1,4 +1,4 @@
-"""What changed between versions of TensorFlow: ``versions``."""
+"""The command ``versions``, on changes between versions of TensorFlow."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def _versions_diff(options: argparse.Namespace) -> str:
     from tinyml_bench.comparing.versions import compare, render
     from tinyml_bench.comparing.versions import environments as matrix
 
-    given = matrix.interpreters(options.python)
-    sides = [matrix.find(text, given) for text in (options.a, options.b)]
+    interpreters = matrix.interpreters(options.python)
+    environments = [matrix.find(text, interpreters) for text in (options.a, options.b)]
     plan = compare.Plan(options.samples, options.time_limit)
-    here = project()
+    current = project()
     cases = compare.chosen_cases(options.cases)
-    found = compare.compare(sides[0], sides[1], cases, plan, here)
-    options.status = FAILED if found.failed else 0
-    return render.rendered(found, "json" if options.json else options.format, width())
+    comparison = compare.compare(environments[0], environments[1], cases, plan, current)
+    options.status = FAILED if comparison.failed else 0
+    return render.rendered(comparison, "json" if options.json else options.format, width())
 
 
 def _versions_bisect(options: argparse.Namespace) -> str:
@@ -84,13 +84,13 @@ def _versions_bisect(options: argparse.Namespace) -> str:
     from tinyml_bench.comparing.versions import environments as matrix
 
     environments = matrix.chosen(options.among, matrix.interpreters(options.python))
-    here = project()
+    current = project()
     case = compare.chosen_case(options.case)
-    wanted = traits.trait(options.metric, case)
+    trait = traits.trait(options.metric, case)
     limit = None if options.limit is None else options.limit / 100
-    question = bisecting.Question(case, wanted, limit, options.samples)
-    found = bisecting.bisect(question, environments, here)
-    return found.as_json() if options.json else found.text(width())
+    question = bisecting.Question(case, trait, limit, options.samples)
+    bisection = bisecting.bisect(question, environments, current)
+    return bisection.as_json() if options.json else bisection.text(width())
 
 
 def _versions_document(options: argparse.Namespace) -> str:
@@ -99,7 +99,7 @@ def _versions_document(options: argparse.Namespace) -> str:
     from tinyml_bench.comparing.versions import environments as matrix
 
     environments = matrix.chosen(options.among, matrix.interpreters(options.python))
-    here = project()
+    current = project()
     cases, plan = compare.chosen_cases([]), compare.Plan(options.samples)
-    page = documenting.page(environments, cases, plan, here)
-    return documenting.write(page, options.output or here.root / "docs" / "versions.md")
+    page = documenting.page(environments, cases, plan, current)
+    return documenting.write(page, options.output or current.root / "docs" / "versions.md")

@@ -1,4 +1,4 @@
-"""Training batches, shuffled and augmented; the same sequence for the same seed on any machine."""
+"""Training batches, shuffled and augmented, identical for the same seed on any machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyml_bench.workloads.workload import Training
 
 
 def batches(split: Split, training: Training, classes: int, first: int = 0) -> Any:
-    """Return the endless batches that `split` is trained on, each epoch in a new order.
+    """Return endless training batches of `split`, each epoch in a new order.
 
     Every random number comes from the seed and the number of the batch, so neither the speed nor
     the number of threads has a say in it.
@@ -55,7 +55,7 @@ def batches(split: Split, training: Training, classes: int, first: int = 0) -> A
 
 
 def steps_per_epoch(split: Sized, training: Training) -> int:
-    """Return how many batches make an epoch; what does not fill a batch is left to the next."""
+    """Return the number of batches in an epoch; an incomplete last batch is dropped."""
     return max(1, len(split) // training.batch_size)
 
 
@@ -100,12 +100,12 @@ def _shifted(images: Any, axis: int, reach: int, seed: Any) -> Any:
 
     if not reach:
         return images
-    side = images.shape[axis]
+    length = images.shape[axis]
     margin = [[reach, reach] if number == axis else [0, 0] for number in range(4)]
     offset = tf.random.stateless_uniform(
         [images.shape[0], 1], seed, 0, 2 * reach + 1, dtype=tf.int32
     )
-    return tf.gather(tf.pad(images, margin), offset + tf.range(side), axis=axis, batch_dims=1)
+    return tf.gather(tf.pad(images, margin), offset + tf.range(length), axis=axis, batch_dims=1)
 
 
 def _mirrored(images: Any, seed: Any) -> Any:
@@ -133,10 +133,10 @@ def _warped(images: Any, training: Training, seed: Any) -> Any:
     import tensorflow as tf
 
     n, height, width = images.shape[:3]
-    drawn = tf.random.stateless_uniform([n, 2], seed, -1, 1)
+    random = tf.random.stateless_uniform([n, 2], seed, -1, 1)
     wider = 1 + training.stretch * tf.random.stateless_uniform([n], _stream(seed, 8), -1, 1)
-    scale = 1 + training.zoom * drawn[:, 0]
-    angle = training.rotate * math.pi / 180 * drawn[:, 1]
+    scale = 1 + training.zoom * random[:, 0]
+    angle = training.rotate * math.pi / 180 * random[:, 1]
     a, b = scale * wider * tf.cos(angle), scale * wider * tf.sin(angle)
     c, d = scale / wider * tf.sin(angle), scale / wider * tf.cos(angle)
     x, y = (width - 1) / 2, (height - 1) / 2
@@ -155,8 +155,8 @@ def _lit(images: Any, reach: float, seed: Any) -> Any:
     """Change gain and offset of each image's pixels, within [0, 255]."""
     import tensorflow as tf
 
-    drawn = tf.random.stateless_uniform([images.shape[0], 1, 1, 1, 2], seed, -1, 1)
+    random = tf.random.stateless_uniform([images.shape[0], 1, 1, 1, 2], seed, -1, 1)
     pixels = tf.cast(images, tf.float32)
     middle = tf.reduce_mean(pixels, axis=(1, 2, 3), keepdims=True)
-    lit = (pixels - middle) * (1 + reach * drawn[..., 0]) + middle + 127.5 * reach * drawn[..., 1]
+    lit = (pixels - middle) * (1 + reach * random[..., 0]) + middle + 127.5 * reach * random[..., 1]
     return tf.clip_by_value(lit, 0.0, 255.0)

@@ -1,4 +1,4 @@
-"""Bases: the trained weights that a training starts from, ImageNet's or another workload's."""
+"""The pretrained weights that a training starts from: ImageNet's or another workload's."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def digest(base: str) -> str:
 
 
 def is_workload(base: str) -> bool:
-    """Tell whether `base` is a workload's name, and not that of ImageNet weights."""
+    """Tell whether `base` names a workload, not ImageNet weights."""
     return base in WORKLOADS

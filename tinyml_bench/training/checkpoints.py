@@ -1,7 +1,8 @@
-"""Trained weights in a file: a plain ``.npz`` with one array a variable, the same on every machine.
+"""Trained weights as an ``.npz`` file, one array per variable, identical on every machine.
 
-Variables are keyed ``<layer>/<variable>``. No Keras file format is involved, so a file written
-under one TensorFlow is read under any other. What a network has from its ImageNet base is not in
+Variables are keyed ``<layer>/<variable>``. There is no Keras file format and no pickle, so a file
+written under one TensorFlow is read under any other. Nothing is deflated: other versions of zlib
+give other bytes. What a network has from its ImageNet base is not in
 the file: an entry ``imagenet/<base>`` has the SHA-256 of the base's values instead.
 """
 
@@ -35,7 +36,7 @@ _DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, 
 
 
 def save(model: Any, path: Path) -> None:
-    """Write the weights of `model`, as they are, to `path`: whole or not at all.
+    """Write the weights of `model` to `path`, completely or not at all.
 
     The same weights give the same bytes. Nothing is compressed: trained weights hardly shrink, and
     the bytes would depend on the version of zlib.
@@ -49,7 +50,7 @@ def save(model: Any, path: Path) -> None:
 
 
 def load_into(model: Any, path: Path) -> None:
-    """Give `model` the weights in `path`; all of them fit, or none is changed.
+    """Load the weights in `path` into `model`; unless all of them fit, none is changed.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def load_into(model: Any, path: Path) -> None:
 
 
 def assign(model: Any, weights: Weights, source: Path) -> None:
-    """Give `model` the `weights`, read from `source`; all of them fit, or none is changed.
+    """Load `weights`, read from `source`, into `model`; unless all fit, none is changed.
 
     Raises
     ------
@@ -128,7 +129,7 @@ def sha256(path: Path) -> str:
 
 
 def complete(stored: Weights, source: Path) -> Weights:
-    """Return the weights of the network that `stored`, read from `source`, belongs to.
+    """Return all weights of the network whose stored ones, read from `source`, are `stored`.
 
     Packed arrays become float32, and those of the ImageNet base are added.
 
@@ -140,23 +141,23 @@ def complete(stored: Weights, source: Path) -> Weights:
         As in :func:`tinyml_bench.workloads.models.imagenet.load`.
     """
     names = [name for name in stored if name.startswith(_BASE)]
-    own = weight_packing.unpack({name: stored[name] for name in stored if name not in names})
+    trained = weight_packing.unpack({name: stored[name] for name in stored if name not in names})
     weights: Weights = {}
     for name in names:
         base = name.removeprefix(_BASE)
-        found, known = stored[name].tobytes().hex(), imagenet.SHA256.get(base)
-        if found != known:
+        stored_hash, known_hash = stored[name].tobytes().hex(), imagenet.SHA256.get(base)
+        if stored_hash != known_hash:
             raise CheckpointError(
-                f"{source} goes with ImageNet weights {base} of sha256 {found}, and this version "
-                f"knows {known or ', '.join(imagenet.SHA256)}; train again: "
+                f"{source} goes with ImageNet weights {base} of sha256 {stored_hash}, and this "
+                f"version knows {known_hash or ', '.join(imagenet.SHA256)}; train again: "
                 f"tinyml-bench train WORKLOAD"
             )
         weights.update(imagenet.load(base))
-    return weights | own
+    return weights | trained
 
 
 def reduce(weights: Weights, base: str | None, storage: str) -> Weights:
-    """Return what a file must hold for :func:`complete` to give `weights`, rounded as `storage`.
+    """Return the arrays that :func:`complete` needs to restore `weights`, rounded as `storage`.
 
     Parameters
     ----------
@@ -167,17 +168,17 @@ def reduce(weights: Weights, base: str | None, storage: str) -> Weights:
     storage : str
         See :class:`~tinyml_bench.workloads.workload.Training`.
     """
-    given = imagenet.load(base) if base else {}
-    own = {
+    base_values = imagenet.load(base) if base else {}
+    trained = {
         name: value
         for name, value in weights.items()
-        if name not in given or not np.array_equal(value, given[name])
+        if name not in base_values or not np.array_equal(value, base_values[name])
     }
     tag: Weights = {}
-    if base and any(name in given and name not in own for name in weights):
+    if base and any(name in base_values and name not in trained for name in weights):
         digest = np.frombuffer(bytes.fromhex(imagenet.SHA256[base]), np.uint8)
         tag = {f"{_BASE}{base}": digest}
-    return tag | weight_packing.pack(own, storage)
+    return tag | weight_packing.pack(trained, storage)
 
 
 def read(path: Path) -> Weights:
@@ -207,7 +208,7 @@ def read(path: Path) -> Weights:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, whole or not at all.
+    """Write `content` to `path`, completely or not at all.
 
     Raises
     ------
@@ -224,7 +225,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def encode(weights: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the ``.npz`` file of `weights`, in their order; no clock and no machine enters it."""
+    """Return the ``.npz`` file of `weights`, in their order, without any timestamp."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, value in weights.items():
@@ -238,14 +239,16 @@ def encode(weights: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _differences(stored: Weights, expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return one clause a variable that is lacking, unknown or of another shape."""
-    found = [
+    """Describe each variable that is missing, unknown or of another shape."""
+    differences = [
         f"{name} has shape {stored[name].shape}, the network's is {shape}"
         for name, shape in expected.items()
         if name in stored and stored[name].shape != shape
     ]
-    found += [f"{name} is not in the file" for name in expected if name not in stored]
-    return found + [f"{name} is not in the network" for name in stored if name not in expected]
+    differences += [f"{name} is not in the file" for name in expected if name not in stored]
+    return differences + [
+        f"{name} is not in the network" for name in stored if name not in expected
+    ]
 
 
 def _content(path: Path) -> bytes:
@@ -260,7 +263,9 @@ def _content(path: Path) -> bytes:
 
 
 def _missing(workload: Workload) -> str:
-    found = f"there is no checkpoint {workload.checkpoint} for workload {workload}"
+    message = f"there is no checkpoint {workload.checkpoint} for workload {workload}"
     if workload.training is None:
-        return f"{found}, and it has no recipe to train it; correct the path where it is registered"
-    return f"{found}; make it: tinyml-bench train {workload}"
+        return (
+            f"{message}, and it has no recipe to train it; correct the path where it is registered"
+        )
+    return f"{message}; make it: tinyml-bench train {workload}"

@@ -1,4 +1,4 @@
-"""Checkpoints of compressed networks: where they lie, what they go with, and loading them.
+"""Checkpoints of compressed networks: their paths, what they depend on, and loading them.
 
 A file lies beside the workload's own checkpoint, ``<workload>-<compression>.npz``, and is one like
 it. An entry ``compression/<name>`` has the SHA-256 of the float checkpoint that it was made from.
@@ -24,7 +24,7 @@ _DEPTHWISE = "/depthwise_kernel"
 
 
 def path_of(workload: Workload, kind: Compression) -> Path:
-    """Return where the checkpoint of a compressed network lies, or is to lie.
+    """Return the path of a compressed network's checkpoint, existing or not.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def path_of(workload: Workload, kind: Compression) -> Path:
 
 
 def own_checkpoint(workload: Workload, kind: Compression) -> Path:
-    """Return the float checkpoint that all compressions of a workload begin with.
+    """Return the float checkpoint that all compressions of a workload start from.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def own_checkpoint(workload: Workload, kind: Compression) -> Path:
 
 
 def missing(workload: Workload, kind: Compression) -> str:
-    """Say what a compressed network lacks, and how to get it; empty where its file is there.
+    """Say which checkpoint is missing and how to make it; empty where none is.
 
     Examples
     --------
@@ -82,13 +82,13 @@ def sha256(workload: Workload, kind: Compression) -> str:
 
 
 def command(workload: Workload, kind: Compression) -> str:
-    """Return the command that makes the checkpoint of a compressed network."""
+    """Return the command that trains a compressed network's checkpoint."""
     ending = "int8" if kind.quantized else "float32"
     return f"tinyml-bench train {workload} --variant {kind}_{ending}"
 
 
 def load_model(workload: Workload, kind: Compression) -> Any:
-    """Return the compressed network, ready to be converted.
+    """Return the compressed network, ready to convert.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def load_model(workload: Workload, kind: Compression) -> Any:
 
 
 def store(workload: Workload, kind: Compression, model: Any) -> Weights:
-    """Return the arrays of a compressed network's file, its weights rounded as they are stored.
+    """Return the arrays of a compressed network's checkpoint, rounded as they are stored.
 
     Zeros stay zeros in all of them. Clusters are kept as a table, what was trained for int8 in
     int8, and other weights as the workload's own, or in float16. A depthwise kernel that was
@@ -131,28 +131,28 @@ def store(workload: Workload, kind: Compression, model: Any) -> Weights:
     made_of = checkpoints.sha256(own_checkpoint(workload, kind))
     digest = np.frombuffer(bytes.fromhex(made_of), np.uint8)
     weights = weights_of(model)
-    exact = {n: one for n, one in weights.items() if kind.quantized and n.endswith(_DEPTHWISE)}
-    others = {name: one for name, one in weights.items() if name not in exact}
-    packed = weight_packing.pack(others, storage) | _rounded(workload, kind, model)
+    exact = {n: value for n, value in weights.items() if kind.quantized and n.endswith(_DEPTHWISE)}
+    rounded = {name: value for name, value in weights.items() if name not in exact}
+    packed = weight_packing.pack(rounded, storage) | _rounded(workload, kind, model)
     return {f"{_TAG}{kind}": digest, **exact, **packed}
 
 
 def _rounded(workload: Workload, kind: Compression, model: Any) -> Weights:
-    """Return the pruned kernels in as few levels as the workload says; nothing of others."""
+    """Return the pruned kernels, rounded to as many levels as the workload says; else nothing."""
     levels = 0 if kind.quantized or not kind.prunes else workload.fine_tuning(kind, PRUNED).levels
     if not levels:
         return {}
     ends = tuple(f"{name}/kernel" for name in pruning_clustering.kernels(model))
     pruned = {name: value for name, value in weights_of(model).items() if name.endswith(ends)}
     return weight_packing.pack(
-        {n: one for n, one in pruned.items() if one.ndim == 4}, "int8", levels
+        {n: value for n, value in pruned.items() if value.ndim == 4}, "int8", levels
     )
 
 
 def restore(model: Any, stored: Weights, source: Path) -> None:
-    """Give `model` the weights that :func:`store` returned."""
-    own = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
-    checkpoints.assign(model, weight_packing.unpack(own), source)
+    """Load the weights that :func:`store` returned into `model`."""
+    values = {name: value for name, value in stored.items() if not name.startswith(_TAG)}
+    checkpoints.assign(model, weight_packing.unpack(values), source)
 
 
 def _present(workload: Workload, kind: Compression) -> Path:
@@ -163,13 +163,13 @@ def _present(workload: Workload, kind: Compression) -> Path:
 
 
 def _check(workload: Workload, kind: Compression, stored: Weights, path: Path) -> None:
-    """Refuse a file that is whole, but of something else."""
+    """Refuse a checkpoint of another network or compression."""
     again = command(workload, kind)
-    found = [name.removeprefix(_TAG) for name in stored if name.startswith(_TAG)]
-    if found != [str(kind)]:
-        what = f"compression {found[0]}" if found else "a network that was not compressed"
+    kinds = [name.removeprefix(_TAG) for name in stored if name.startswith(_TAG)]
+    if kinds != [str(kind)]:
+        content = f"compression {kinds[0]}" if kinds else "a network that was not compressed"
         raise CheckpointError(
-            f"{path} is of {what}, expected {kind}; restore it from version control, or make it "
+            f"{path} is of {content}, expected {kind}; restore it from version control, or make it "
             f"again: {again}"
         )
     digest, expected = (
@@ -184,8 +184,8 @@ def _check(workload: Workload, kind: Compression, stored: Weights, path: Path) -
 
 
 def untrained(workload: Workload) -> list[str]:
-    """Return a line for each compression of a workload's variants that was not trained yet."""
+    """Return a line for each compression of a workload's variants that is not trained yet."""
     recipes = (recipe(workload, case.variant) for case in cases_of(workload))
-    kinds = dict.fromkeys(one.compression for one in recipes if one.compression)
+    kinds = dict.fromkeys(recipe.compression for recipe in recipes if recipe.compression)
     reasons = (missing(workload, Compression.parse(kind)) for kind in kinds)
     return [reason for reason in reasons if reason]

@@ -1,4 +1,4 @@
-"""Fitting a network epoch by epoch: the weights of the best one are kept, and progress is shown.
+"""Train a network epoch by epoch, keep the weights of the best one and show progress.
 
 What an interrupted training needs to go on is kept after each epoch. It goes on with the same
 images in the same order; only dropout draws anew.
@@ -32,7 +32,7 @@ _EVALUATION_BATCH = 500
 
 @dataclass(slots=True)
 class Best:
-    """The epoch that did best on the validation split so far, counted from 1, and its weights.
+    """The epoch with the best validation accuracy so far, counted from 1, and its weights.
 
     Its accuracy counts images as much as the recipe's `balance` does.
     """
@@ -44,7 +44,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What is particular to training a network further that is trained already.
+    """Settings for training a network that is trained already.
 
     Parameters
     ----------
@@ -114,13 +114,13 @@ def fit(  # noqa: PLR0913 - what it does by default, and three keywords
 
         def after_epoch(index: int, logs: dict[str, float]) -> None:
             _check_loss(logs["loss"], index + 1, training)
-            found = accuracy(model, validation, weights) if weights else accuracy(model, validation)
-            if index + 1 >= tuning.first and found >= best.accuracy:
-                best.epoch, best.accuracy = index + 1, found
+            score = accuracy(model, validation, weights) if weights else accuracy(model, validation)
+            if index + 1 >= tuning.first and score >= best.accuracy:
+                best.epoch, best.accuracy = index + 1, score
                 best.weights = tuple(model.get_weights())
             if state is not None:
                 _keep(model, best, index + 1, state)
-            display.after_epoch(index + 1, found, best)
+            display.after_epoch(index + 1, score, best)
 
         model.fit(
             _taught(_batches(train, training, model.output_shape[-1], first * steps), tuning),
@@ -143,28 +143,28 @@ def fit(  # noqa: PLR0913 - what it does by default, and three keywords
 def accuracy(
     model: Any, split: Split | Activations, weights: dict[int, float] | None = None
 ) -> float:
-    """Return the share of the images of `split` whose label `model` finds, in [0, 1].
+    """Return the accuracy of `model` on `split`, in [0, 1].
 
     With `weights`, an image counts as much as its class weighs.
     """
-    right = answers(model, split) == split.labels
+    is_right = predicted_classes(model, split) == split.labels
     if weights is None:
-        return float(np.mean(right))
-    return float(np.average(right, weights=[weights[int(label)] for label in split.labels]))
+        return float(np.mean(is_right))
+    return float(np.average(is_right, weights=[weights[int(label)] for label in split.labels]))
 
 
-def answers(model: Any, split: Split | Activations) -> Any:
-    """Return the class that `model` finds of each image of `split`, ``(n,) int64``."""
-    found = [
+def predicted_classes(model: Any, split: Split | Activations) -> Any:
+    """Return the predicted class of each image of `split`, ``(n,) int64``."""
+    predictions = [
         np.argmax(model.predict_on_batch(_as_input(split.images[start : start + batch])), axis=-1)
         for batch in [_evaluation_batch(split.images)]
         for start in range(0, len(split), batch)
     ]
-    return np.concatenate(found)
+    return np.concatenate(predictions)
 
 
 def class_weights(labels: Any, classes: int, balance: float) -> dict[int, float] | None:
-    """Return what an image of each class weighs, 1 on average; ``None`` where `balance` is 0."""
+    """Return the weight of each class, 1 on average; ``None`` where `balance` is 0."""
     if not balance:
         return None
     counts = np.bincount(labels, minlength=classes)
@@ -180,7 +180,7 @@ def _batches(train: Split | Activations, training: Training, classes: int, first
 
 
 def _taught(dataset: Any, tuning: Tuning) -> Any:
-    """Return batches whose labels are in part what the teacher answers to their images."""
+    """Return batches whose labels are blended with the teacher's predictions."""
     if tuning.teacher is None or not tuning.share:
         return dataset
     teacher, share = tuning.teacher, tuning.share
@@ -216,19 +216,19 @@ def _keep(model: Any, best: Best, epoch: int, state: Path) -> None:
 
 
 def _resume(model: Any, best: Best, state: Path) -> int:
-    """Return the number of epochs that are done already, and set everything as they left it."""
+    """Restore the state of an interrupted training and return the number of finished epochs."""
     if not state.is_file():
         return 0
     arrays = read(state)
-    kept: dict[str, list[Any]] = {"model": [], "best": [], "optimizer": []}
+    saved: dict[str, list[Any]] = {"model": [], "best": [], "optimizer": []}
     for name, value in arrays.items():
         if "/" in name:
-            kept[name.partition("/")[0]].append(value)
-    model.set_weights(kept["model"])
-    for variable, value in zip(_slots(model), kept["optimizer"], strict=True):
+            saved[name.partition("/")[0]].append(value)
+    model.set_weights(saved["model"])
+    for variable, value in zip(_slots(model), saved["optimizer"], strict=True):
         variable.assign(value.reshape(variable.shape))  # a file has no scalars
     epoch, best.epoch = (int(number) for number in arrays["progress"][:2])
-    best.accuracy, best.weights = float(arrays["progress"][2]), tuple(kept["best"])
+    best.accuracy, best.weights = float(arrays["progress"][2]), tuple(saved["best"])
     return epoch
 
 
@@ -281,9 +281,9 @@ class _Display:
         """Count one batch."""
         self.bar.advance(self._task)
 
-    def after_epoch(self, epoch: int, found: float, best: Best) -> None:
-        """Show what validation came to; `epoch` counts from 1."""
-        score = f"validation {100 * found:.2f} %"
+    def after_epoch(self, epoch: int, validation: float, best: Best) -> None:
+        """Show the validation score; `epoch` counts from 1."""
+        score = f"validation {100 * validation:.2f} %"
         if best.epoch:
             score += f", best {100 * best.accuracy:.2f} % (epoch {best.epoch})"
         following = self._epoch(min(epoch + 1, self._epochs))
@@ -297,6 +297,6 @@ class _Display:
         return f"{self._title} {number:{len(str(self._epochs))}}/{self._epochs}"
 
     def _remaining(self, epoch: int) -> str:
-        each = (time.monotonic() - self._started) / (epoch - self._first)
-        seconds = each * (self._epochs - epoch)
+        epoch_seconds = (time.monotonic() - self._started) / (epoch - self._first)
+        seconds = epoch_seconds * (self._epochs - epoch)
         return f", about {math.ceil(seconds / 60)} min left" if seconds else ""

@@ -1,4 +1,4 @@
-"""What frozen layers make of images: computed once, kept in the cache folder, read by epochs.
+"""Activations of frozen layers: computed once, cached, and read in each epoch.
 
 The frozen layers of a network give the same for an image in every epoch, and are most of the work.
 """
@@ -38,7 +38,7 @@ _AUGMENTING = ("shift", "mirror", "turn", "zoom", "rotate", "stretch", "light", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activations:
-    """A split as the trained layers see it.
+    """A split as the trained layers see it: the frozen layers' activations.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Activations:
         return self.versions[0]
 
     def batches(self, training: Training, classes: int, first: int = 0) -> Iterator[Any]:
-        """Yield batches without end, each image in a version drawn anew in each epoch.
+        """Yield endless batches, each image in a version drawn at random in each epoch.
 
         Parameters
         ----------
@@ -78,10 +78,10 @@ class Activations:
         for epoch in itertools.count(first // steps):
             generator = np.random.default_rng([training.seed, epoch])
             order = generator.permutation(len(self))
-            drawn = generator.integers(len(self.versions), size=len(self))
+            versions = generator.integers(len(self.versions), size=len(self))
             for step in range(first % steps if epoch == first // steps else 0, steps):
                 chosen = order[step * size : (step + 1) * size]
-                x, y = self._gathered(chosen, drawn[chosen]), one_hot[self.labels[chosen]]
+                x, y = self._gathered(chosen, versions[chosen]), one_hot[self.labels[chosen]]
                 yield _mixed(x, y, training.mix, [training.seed, epoch, step])
 
     def _gathered(self, chosen: NDArray[Any], versions: NDArray[Any]) -> NDArray[np.float32]:
@@ -90,22 +90,22 @@ class Activations:
 
 
 def _mixed(x: Any, y: Any, mix: float, seed: list[int]) -> tuple[Any, Any]:
-    """Mix each image of a batch with another one of it; the larger share is its own."""
+    """Mix each image of a batch with another one; its own share is the larger."""
     if not mix:
         return x, y
     generator = np.random.default_rng(seed)
-    other = generator.permutation(len(x))
+    partner = generator.permutation(len(x))
     share = generator.beta(mix, mix, size=len(x)).astype(np.float32)
     share = np.maximum(share, 1 - share)
     wide = share.reshape(-1, *[1] * (x.ndim - 1))
-    mixed = wide * x + (1 - wide) * x[other]
-    return mixed, share[:, None] * y + (1 - share[:, None]) * y[other]
+    mixed = wide * x + (1 - wide) * x[partner]
+    return mixed, share[:, None] * y + (1 - share[:, None]) * y[partner]
 
 
 def compute(
     layers: Sequence[Any], split: Split, training: Training, console: Console
 ) -> Activations:
-    """Return what frozen layers make of `split`, from the cache where it has been computed before.
+    """Return the frozen layers' activations on `split`, cached.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def compute(
 
 
 def apply(model: Any, activations: Any) -> Activations:
-    """Return what `model` makes of :class:`Activations`, kept in memory."""
+    """Return the output of `model` for :class:`Activations`, in memory."""
     computed = tuple(
         np.concatenate(
             [
@@ -144,7 +144,7 @@ def apply(model: Any, activations: Any) -> Activations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
-    """One version of a split through the frozen layers."""
+    """One version of a split on its way through the frozen layers."""
 
     lower: Any
     split: Split
@@ -152,7 +152,7 @@ class _Pass:
     number: int
 
     def path(self) -> Path:
-        """Return the file that is named after all that its content depends on."""
+        """Return the cache file, named after all that its content depends on."""
         recipe = asdict(self.training)
         augmenting = {name: str(recipe[name]) for name in _AUGMENTING}
         name = key(
@@ -181,7 +181,7 @@ class _Pass:
         return mapped
 
     def _write(self, path: Path, console: Console) -> None:
-        """Compute into a file of another name, and rename it when it is complete."""
+        """Compute into a temporary file and rename it when it is complete."""
         shape = (len(self.split), *self.lower.output_shape[1:])
         _check_space(path.parent, 2 * math.prod(shape))
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -189,8 +189,8 @@ class _Pass:
         try:
             target = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
             for start in _shown(self.split, self.number, console):
-                found = self.lower.predict_on_batch(self._pixels(start))
-                target[start : start + _BATCH] = np.clip(found, -_LARGEST, _LARGEST)
+                activations = self.lower.predict_on_batch(self._pixels(start))
+                target[start : start + _BATCH] = np.clip(activations, -_LARGEST, _LARGEST)
             target.flush()
             Path(temporary).replace(path)
         except BaseException:
@@ -214,8 +214,8 @@ def _check_space(folder: Path, need: int) -> None:
 
 
 def _shown(split: Split, number: int, console: Console) -> Iterator[int]:
-    what = f"frozen layers, {split.name}" + (f", version {number + 1}" if number else "")
+    title = f"frozen layers, {split.name}" + (f", version {number + 1}" if number else "")
     starts = range(0, len(split), _BATCH)
     if not console.is_terminal:
-        console.print(f"{what}: {len(split):,} images", highlight=False)
-    return iter(track(starts, len(starts), what, console))
+        console.print(f"{title}: {len(split):,} images", highlight=False)
+    return iter(track(starts, len(starts), title, console))

@@ -1,4 +1,4 @@
-"""Model cards: where a checkpoint comes from, and what it is good for, as JSON beside it."""
+"""Model cards: a checkpoint's origin and accuracy, as JSON beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Where a checkpoint comes from: recipe, data, toolchain and what was measured of it.
+    """A checkpoint's recipe, data, toolchain and measured accuracy.
 
     Parameters
     ----------
@@ -115,19 +115,19 @@ class ModelCard:
 
 
 def card_path(checkpoint: Path) -> Path:
-    """Return where the card of `checkpoint` lies: beside it, with the suffix ``.json``."""
+    """Return the path of a checkpoint's card: the same with the suffix ``.json``."""
     return checkpoint.with_suffix(".json")
 
 
 def _checked(content: dict[str, Any], source: str) -> dict[str, Any]:
-    known = {one.name: str(one.type) for one in fields(ModelCard)}
+    types = {field.name: str(field.type) for field in fields(ModelCard)}
     needed = {
-        one.name
-        for one in fields(ModelCard)
-        if one.default is MISSING and one.default_factory is MISSING
+        field.name
+        for field in fields(ModelCard)
+        if field.default is MISSING and field.default_factory is MISSING
     }
-    differing = sorted((content.keys() - known.keys()) | (needed - content.keys()))
-    wrong = [name for name in known if name in content and not _fits(known[name], content[name])]
+    differing = sorted((content.keys() - types.keys()) | (needed - content.keys()))
+    wrong = [name for name in types if name in content and not _fits(types[name], content[name])]
     for names, complaint in (
         (differing, "lacks, or should not have,"),
         (wrong, "has no fit value in"),

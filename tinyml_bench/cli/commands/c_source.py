@@ -1,4 +1,4 @@
-"""A model as C source: text that compiles alike as C99 and C++11, and is the same each time."""
+"""A model as C source that compiles as C99 and C++11, the same on each export."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ALIGN: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """One image as a model takes it, with what the model gives.
+    """One input image of a model and the expected output.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the source says beside the model itself.
+    """Facts about the model that the source contains beside it.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All that is turned into text.
+    """A model and what belongs to it, rendered as C source.
 
     Parameters
     ----------
@@ -110,26 +110,26 @@ class Source:
 
     @property
     def prefix(self) -> str:
-        """What all names in the source begin with."""
+        """The prefix of all names in the source."""
         return identifier(self.name)
 
     def header(self) -> str:
-        """Return the text of a header for :meth:`definitions`."""
+        """Return the header that declares :meth:`definitions`."""
         arrays = "".join(
             f"extern const {kind} {name}[{size}];\n" for kind, name, size, _ in self._arrays()
         )
         return self._guarded(_linked_as_c(arrays))
 
     def definitions(self, header: str) -> str:
-        """Return the text of what the file `header` declares."""
+        """Return the definitions of what the file `header` declares."""
         arrays = "\n".join(self._defined("const"))
         return f'{first_line(self.name)}\n#include "{header}"\n\n{_ALIGN}\n\n{arrays}'
 
     def single_header(self) -> str:
-        """Return declarations and definitions in one, for one source file to include."""
-        told = _comment(["Include this in one source file only: each gets a copy of its own."])
+        """Return declarations and definitions in one header, to include in one source file."""
+        comment = _comment(["Include this in one source file only: each gets a copy of its own."])
         arrays = "\n".join(self._defined("static const"))
-        return self._guarded(f"{_ALIGN}\n\n{told}{arrays}")
+        return self._guarded(f"{_ALIGN}\n\n{comment}{arrays}")
 
     # -- parts ------------------------------------------------------------------------------------
 
@@ -159,8 +159,8 @@ class Source:
         if self.notes.arena_bytes is None:
             yield _comment([f"There is no size of the arena here: {self.notes.arena}."]) + "\n"
         else:
-            said = f"Bytes of the arena, in RAM, {self.notes.arena}."
-            yield self._constant("ARENA_BYTES", self.notes.arena_bytes, said)
+            comment = f"Bytes of the arena, in RAM, {self.notes.arena}."
+            yield self._constant("ARENA_BYTES", self.notes.arena_bytes, comment)
         yield self._tensor("INPUT", self.vector.input, self.vector.fed.size)
         yield self._tensor("OUTPUT", self.vector.output, self.vector.given.size)
         yield self._constant("OPERATORS", len(self.adders), f"{', '.join(self.adders)}.")
@@ -175,21 +175,21 @@ class Source:
             "DIMENSIONS": str(len(spec.shape)),
             "SHAPE": f"{{{', '.join(map(str, spec.shape))}}}",
         }
-        told = f"{role.capitalize()}: {spec.dtype}, not quantized."
+        comment = f"{role.capitalize()}: {spec.dtype}, not quantized."
         if spec.scale and spec.dtype != "float32":
-            told = f"{role.capitalize()}: a real value is SCALE * (value - ZERO_POINT)."
+            comment = f"{role.capitalize()}: a real value is SCALE * (value - ZERO_POINT)."
             constants["SCALE"] = _number(np.float32(spec.scale))
             constants["ZERO_POINT"] = f"({spec.zero_point})"
         if role == "INPUT":
-            told += " Real values are raw pixels, 0 to 255: what else they need is in the model."
+            comment += " Real values are raw pixels, 0 to 255: what else they need is in the model."
         lines = [
             f"#define {self.prefix.upper()}_{role}_{name} {value}\n"
             for name, value in constants.items()
         ]
-        return f"{_comment([told])}{''.join(lines)}\n"
+        return f"{_comment([comment])}{''.join(lines)}\n"
 
     def _arrays(self) -> list[tuple[str, str, str, str]]:
-        """Return type, name, size and values of each array; the values of the model are bytes."""
+        """Return type, name, size and values of each array; the model's values are bytes."""
         upper, vector = self.prefix.upper(), self.vector
         return [
             ("unsigned char", f"{self.prefix}_model", f"{upper}_MODEL_BYTES", _bytes(self.content)),
@@ -217,17 +217,21 @@ class Source:
 
     def _add_operators(self) -> str:
         without = [operator for operator, adder in self.adders.items() if not adder]
-        told = ["Adds the model's operators to a tflite::MicroMutableOpResolver; whether all went."]
+        comment = [
+            "Adds the model's operators to a tflite::MicroMutableOpResolver; whether all went."
+        ]
         if without:
-            named = ", ".join(without)
-            told.append(f"MicroMutableOpResolver knows none of these, so add them first: {named}.")
+            names = ", ".join(without)
+            comment.append(
+                f"MicroMutableOpResolver knows none of these, so add them first: {names}."
+            )
         calls = "".join(
             f"  failures += static_cast<int>(resolver.{adder}()) != 0;\n"
             for adder in dict.fromkeys(self.adders.values())
             if adder
         )
         return (
-            f"#ifdef __cplusplus\n{_comment(told)}"
+            f"#ifdef __cplusplus\n{_comment(comment)}"
             f"template <typename Resolver>\n"
             f"inline bool {self.prefix}_add_operators(Resolver& resolver) {{\n"
             f"  int failures = 0;\n  static_cast<void>(resolver);\n{calls}"
@@ -236,19 +240,19 @@ class Source:
 
 
 def identifier(name: str) -> str:
-    """Return a name that C and C++ take, and reserve for nothing.
+    """Return a valid C and C++ identifier that is not reserved.
 
     Examples
     --------
     >>> identifier("fashion_mnist-custom-int8"), identifier("3d scans__a")
     ('fashion_mnist_custom_int8', 'model_3d_scans_a')
     """
-    made = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-    return made if made[:1].isalpha() else f"model_{made}".rstrip("_")
+    cleaned = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return cleaned if cleaned[:1].isalpha() else f"model_{cleaned}".rstrip("_")
 
 
 def first_line(name: str) -> str:
-    """Return the line by which a file is known as written by this command, for this case."""
+    """Return the first line of a file that this command wrote for this case."""
     return f"/* Written by `tinyml-bench export` from {_plain(name)}: export again, do not edit. */"
 
 
@@ -269,19 +273,19 @@ def _c_type(spec: TensorSpec) -> str:
 
 
 def _comment(lines: Iterable[str]) -> str:
-    """Return a comment that nothing from a model's file can end."""
+    """Return a C comment that no text from a model's file can end."""
     wrapped = [
-        part for line in lines for part in textwrap.wrap(_plain(line), _WIDTH - 3) or [""]
+        line_part for line in lines for line_part in textwrap.wrap(_plain(line), _WIDTH - 3) or [""]
     ]  # fmt: skip
     if not wrapped:
         return ""
     if len(wrapped) == 1:
         return f"/* {wrapped[0]} */\n"
-    return "/*\n" + "".join(f" * {part}".rstrip() + "\n" for part in wrapped) + " */\n"
+    return "/*\n" + "".join(f" * {line}".rstrip() + "\n" for line in wrapped) + " */\n"
 
 
 def _plain(text: str) -> str:
-    """Return `text` without what means something to a preprocessor, in ASCII."""
+    """Return `text` in ASCII, without characters that mean something to a preprocessor."""
     text = text.replace("/*", "/ ").replace("*/", " /").replace("??", "?")
     return "".join(letter if " " <= letter <= "~" and letter != "\\" else "?" for letter in text)
 
@@ -295,13 +299,13 @@ def _bytes(content: bytes) -> str:
 
 
 def _numbers(values: NDArray[Any]) -> str:
-    """Return the values as a list that gives them back to the bit."""
-    written: Sequence[str] = (
+    """Return the values as a C initializer that restores them bit for bit."""
+    literals: Sequence[str] = (
         [_number(value) for value in values]
         if np.issubdtype(values.dtype, np.floating)
         else [str(value) for value in values.tolist()]
     )
-    return textwrap.fill(", ".join(written), _WIDTH)
+    return textwrap.fill(", ".join(literals), _WIDTH)
 
 
 def _number(value: Any) -> str:

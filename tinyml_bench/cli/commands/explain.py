@@ -1,4 +1,4 @@
-"""Which rules a case is judged by, and where each of them is written down."""
+"""The command ``policy explain``: the rules a case is judged by, and where each is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What holds for one metric of a case.
+    """The tolerance and limit of one metric of a case.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that a case is judged by.
+    """All rules that a case is judged by.
 
     Parameters
     ----------
@@ -66,32 +66,32 @@ class Explanation:
     others: dict[str, list[tuple[str, str]]]
 
     def text(self, width: int) -> str:
-        """Draw it as a table and some lines."""
+        """Return a table of the limits, and lines on the other rules."""
         rows = [
-            (one.metric, one.tolerance, _shown(one, one.baseline), _shown(one, one.limit),
-             one.source)
-            for one in self.limits
+            (limit.metric, limit.tolerance, _text(limit, limit.baseline),
+             _text(limit, limit.limit), limit.source)
+            for limit in self.limits
         ]  # fmt: skip
         headings = ("metric", "tolerance", "baseline", "limit", "from")
         lines = [
             f"{key}: {words} ({source})"
-            for key, said in self.others.items()
-            for words, source in said
+            for key, entries in self.others.items()
+            for words, source in entries
         ]
-        drawn = reporting.rows_of_text(headings, rows, width)
-        return "\n\n".join(block for block in (self.case, drawn, "\n".join(lines)) if block)
+        table = reporting.rows_of_text(headings, rows, width)
+        return "\n\n".join(block for block in (self.case, table, "\n".join(lines)) if block)
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as plain JSON types."""
         others = {
-            key: [{"value": words, "source": source} for words, source in said]
-            for key, said in self.others.items()
+            key: [{"value": words, "source": source} for words, source in entries]
+            for key, entries in self.others.items()
         }
-        return {"case": self.case, "metrics": [asdict(one) for one in self.limits], **others}
+        return {"case": self.case, "metrics": [asdict(limit) for limit in self.limits], **others}
 
 
 def explain(text: str, project: Project) -> Explanation:
-    """Tell what the case `text` is judged by.
+    """Return the rules that the case `text` is judged by.
 
     Raises
     ------
@@ -101,15 +101,15 @@ def explain(text: str, project: Project) -> Explanation:
         Its baseline is damaged.
     """
     suite = Suite(project, Options())
-    known = [str(case) for case in suite.cases()]
-    if text not in known:
-        raise UsageError(unknown_name("case", text, known))
+    ids = [str(case) for case in suite.cases()]
+    if text not in ids:
+        raise UsageError(unknown_name("case", text, ids))
     case = CaseId.parse(text)
     return _Sources(case, suite).explanation()
 
 
 class _Sources:
-    """Finds what is said of one case, and where."""
+    """Finds the rules of one case and where they are written."""
 
     def __init__(self, case: CaseId, suite: Suite) -> None:
         self.case = case
@@ -136,21 +136,23 @@ class _Sources:
         return Explanation(str(self.case), tuple(limits), {k: v for k, v in others.items() if v})
 
     def _metrics(self) -> Iterator[Metric]:
-        """Yield what is gated of this workload: the suite's own, then those that it names."""
+        """Yield the gated metrics of this workload: the suite's own, then those that it names."""
         workload = WORKLOADS[self.case.workload]
-        own = [name for name in workload.metrics if name != "accuracy"]
-        gaps = [f"{name}_gap" for name in own if workload.reference != self.case.variant]
+        metrics = [name for name in workload.metrics if name != "accuracy"]
+        gaps = [f"{name}_gap" for name in metrics if workload.reference != self.case.variant]
         fixed = [name for name, metric in FIXED.items() if metric.gated]
         if "accuracy" not in workload.metrics:
             fixed = [name for name in fixed if FIXED[name].about != "classes"]
-        for name in dict.fromkeys([*fixed, *own, *gaps]):
+        for name in dict.fromkeys([*fixed, *metrics, *gaps]):
             yield METRICS[name]
 
     def _limit(self, metric: Metric, policy: Policy, baseline: Baseline | None) -> Limit:
         tolerance = policy.tolerance(metric.name)
         stored = baseline.facts.get(metric.name) if baseline else None
         limit = None if stored is None else tolerance.limit(stored, metric.better)
-        return Limit(metric.name, _words(tolerance), stored, limit, self._source(metric.name))
+        return Limit(
+            metric.name, _tolerance_text(tolerance), stored, limit, self._source(metric.name)
+        )
 
     def _source(self, metric: str) -> str:
         # A gap is tolerated as its figure is, unless it is named itself.
@@ -173,39 +175,39 @@ class _Sources:
                 yield "a run without a verdict on it fails", self._place(rule, "required")
 
     def _samples(self) -> Iterator[tuple[str, str]]:
-        said = [one for one in self.rules if one.samples and one.covers(self.case.workload)]
-        for rule in said[:1]:
+        sampling = [rule for rule in self.rules if rule.samples and rule.covers(self.case.workload)]
+        for rule in sampling[:1]:
             yield f"the first {rule.samples:,}", self._place(rule, "samples")
 
     def _early_stop(self) -> Iterator[tuple[str, str]]:
-        said = [one for one in self.rules if one.early_stop is not None]
-        for rule in said[:1]:
+        stopping = [rule for rule in self.rules if rule.early_stop is not None]
+        for rule in stopping[:1]:
             if rule.early_stop:
                 points = f"{100 * rule.early_stop.margin:g} points"
-                words = f"once it is not worse than the reference by {points}, or worse"
+                condition = f"once it is not worse than the reference by {points}, or worse"
                 sure = f"at {100 * rule.early_stop.confidence:g} % confidence"
-                yield f"{words}, {sure}", self._place(rule, "early_stop")
+                yield f"{condition}, {sure}", self._place(rule, "early_stop")
 
     def _budget(self, budget: Budget | None) -> Iterator[tuple[str, str]]:
-        for one in fields(Budget) if budget is not None else ():
-            value = getattr(budget, one.name)
-            if one.name == "source" or value is None:
+        for field in fields(Budget) if budget is not None else ():
+            value = getattr(budget, field.name)
+            if field.name == "source" or value is None:
                 continue
-            rules = [rule for rule in self.rules if getattr(rule.budget, one.name, None)]
-            place = self._place(rules[0], "budget") if rules else self.project.place("budget")
-            yield f"{one.name} at most {value:,}", place
+            rules = [rule for rule in self.rules if getattr(rule.budget, field.name, None)]
+            source = self._place(rules[0], "budget") if rules else self.project.place("budget")
+            yield f"{field.name} at most {value:,}", source
 
     def _deviations(self) -> Iterator[tuple[str, str]]:
-        for one in self.suite.deviations():
-            if fnmatchcase(str(self.case), one.case):
-                yield f"{one.metric}: {one}", one.origin
+        for deviation in self.suite.deviations():
+            if fnmatchcase(str(self.case), deviation.case):
+                yield f"{deviation.metric}: {deviation}", deviation.origin
 
 
-def _words(tolerance: Tolerance) -> str:
-    parts = [f"{tolerance.absolute:g}"] if tolerance.absolute or not tolerance.relative else []
-    parts += [f"{100 * tolerance.relative:g} %"] if tolerance.relative else []
-    return " + ".join(parts)
+def _tolerance_text(tolerance: Tolerance) -> str:
+    terms = [f"{tolerance.absolute:g}"] if tolerance.absolute or not tolerance.relative else []
+    terms += [f"{100 * tolerance.relative:g} %"] if tolerance.relative else []
+    return " + ".join(terms)
 
 
-def _shown(limit: Limit, value: float | None) -> str:
+def _text(limit: Limit, value: float | None) -> str:
     return METRICS[limit.metric].show(value)

@@ -1,4 +1,4 @@
-"""What the command ``export`` does: a case's model, its arena and a test vector into files."""
+"""The command ``export``: write a case's model, its arena size and a test vector to files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MEASURED_ON = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be exported, and where to.
+    """The options of an export: which case, in which form, and where to.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Order:
         return cls(options.case, options.to, options.output, options.arena, options.force)
 
     def paths(self) -> dict[str, Path]:
-        """Return where each file goes, by the name that its form gives it.
+        """Return the path of each file, by the name that its form gives it.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Order:
 
 
 def run(order: Order, project: Project) -> str:
-    """Write the files that are ordered; returns a few lines on what they hold.
+    """Write the files and return a few lines on their content.
 
     Raises
     ------
@@ -131,19 +131,21 @@ def run(order: Order, project: Project) -> str:
 
 
 def _case(name: str, suite: Suite) -> CaseId:
-    known = {str(case): case for case in suite.cases()}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+    by_id = {str(case): case for case in suite.cases()}
+    if name not in by_id:
+        near = difflib.get_close_matches(name, by_id, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; expected <dataset>-<model>-<variant>."
         raise UsageError(f"unknown case {name!r}{hint} `tinyml-bench list` shows what there is")
-    case = known[name]
+    case = by_id[name]
     if not has_file(case):
-        others = [
-            text for text, one in known.items() if one.workload == case.workload and one != case
+        alternatives = [
+            text
+            for text, other in by_id.items()
+            if other.workload == case.workload and other != case
         ]
         raise UsageError(
             f"{case} is the Keras model itself, which no .tflite file is of; "
-            f"export one of: {', '.join(others) or 'none is registered'}"
+            f"export one of: {', '.join(alternatives) or 'none is registered'}"
         )
     return case
 
@@ -164,7 +166,7 @@ def _export(order: Order, case: CaseId, paths: Mapping[str, Path], workbench: Wo
     notes = Notes(*_arena(order, measured, reason), lines, toolchain)
     files = firmware.export(content, order.form, order.case, vector, notes)
     written = [_write(paths[name], text, order) for name, text in files.items()]
-    return "\n".join([*written, *_told(content, notes)])
+    return "\n".join([*written, *_summary(content, notes)])
 
 
 # -- what goes in ---------------------------------------------------------------------------------
@@ -182,16 +184,16 @@ def _content(case: CaseId, workbench: Workbench) -> bytes:
 def _run_on_micro(
     content: bytes, image: Inputs, workbench: Workbench
 ) -> tuple[MicroRun | None, str]:
-    """Return what the microcontroller runtime did, and why it did not run, if so."""
+    """Run the model in the microcontroller runtime; return the result, and why it did not run."""
     if absent := micro.missing_extra():
         return None, absent
     if isinstance(image, tuple):
         return None, f"it is run with one input only, and the model has {len(image)}"
     try:
-        done = workbench.executor.submit(micro.run, content, image[None]).result()
+        micro_run = workbench.executor.submit(micro.run, content, image[None]).result()
     except Exception as error:  # noqa: BLE001 - it dies in native code: that is said in the files
         return None, f"it failed ({failure(error)[0]})"
-    return done, done.micro.problem
+    return micro_run, micro_run.micro.problem
 
 
 def _image(case: CaseId, workbench: Workbench) -> Array:
@@ -206,29 +208,29 @@ def _image(case: CaseId, workbench: Workbench) -> Array:
 
 def _vector(case: CaseId, content: bytes, workbench: Workbench) -> Vector:
     image = _image(case, workbench)
-    said = []
+    failures = []
     for kernels in _KERNELS:
         runtime = Runtime(kernels=kernels)
         call = workbench.executor.submit(firmware.vector_of, content, image, runtime)
         try:
             return call.result()
         except Exception as error:  # noqa: BLE001 - kernels die in more ways than they say
-            said.append(f"{kernels}: {failure(error)[0]}")
-    raise ModelFileError(f"no kernels give {case} an expected output: {'; '.join(said)}")
+            failures.append(f"{kernels}: {failure(error)[0]}")
+    raise ModelFileError(f"no kernels give {case} an expected output: {'; '.join(failures)}")
 
 
 def _arena(order: Order, measured: MicroRun | None, reason: str) -> tuple[int | None, str]:
-    """Return the constant, and a clause on where it is from."""
+    """Return the arena size in bytes, and a clause on where it comes from."""
     needed = None if measured is None or measured.arena is None else measured.arena.total_bytes
-    asked = order.arena_bytes
+    requested = order.arena_bytes
     if measured is None or needed is None:
         why = f"it could not be measured: {reason.rstrip('.') or 'the runtime does not tell'}"
-        return asked, why if asked is None else f"as asked for; {why}"
+        return requested, why if requested is None else f"as asked for; {why}"
     how = f"measured by tflite-micro {measured.micro.version} {_MEASURED_ON}"
-    if asked is None:
+    if requested is None:
         return needed, how
-    short = "TOO SMALL, " if asked < needed else ""
-    return asked, f"{short}as asked for; {needed:,} bytes were {how}"
+    short = "TOO SMALL, " if requested < needed else ""
+    return requested, f"{short}as asked for; {needed:,} bytes were {how}"
 
 
 def _on_the_vector(
@@ -238,8 +240,8 @@ def _on_the_vector(
     lines = [f"Test vector: test image, and its true class: {workbench.image_name(case, 0)}."]
     if len(classes) == vector.given.size:
         lines.append(f"Expected class: {classes[int(vector.given.argmax())]}.")
-        named = (f"{number} {name}" for number, name in enumerate(classes))
-        lines.append(f"Classes: {', '.join(named)}.")
+        numbered = (f"{number} {name}" for number, name in enumerate(classes))
+        lines.append(f"Classes: {', '.join(numbered)}.")
     return (*lines, f"Expected output: {expected.rstrip('.')}.")
 
 
@@ -249,7 +251,7 @@ def _on_the_vector(
 def _check_places(order: Order, paths: Mapping[str, Path]) -> None:
     """Refuse before minutes are spent on a conversion; `_write` has the last word."""
     for path in paths.values():
-        folder = next(one for one in path.absolute().parents if one.exists())
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise UsageError(f"{folder} is no folder that can be written; name one with --output")
         # Whether a .tflite file is the same is known only once it is made again.
@@ -258,12 +260,12 @@ def _check_places(order: Order, paths: Mapping[str, Path]) -> None:
 
 
 def _check_overwriting(path: Path, content: bytes | None, order: Order) -> None:
-    """Let only that be overwritten which is the same, or known by its first line as ours."""
+    """Refuse to overwrite a file, unless it is the same or its first line shows it is ours."""
     if order.force or not path.exists():
         return
-    stands = _read(path)
-    ours = first_line(order.case).encode()
-    if stands == content or stands.startswith(ours):
+    existing = _read(path)
+    own_line = first_line(order.case).encode()
+    if existing == content or existing.startswith(own_line):
         return
     raise UsageError(
         f"{path} is there, and was not written by `tinyml-bench export {order.case}`; "
@@ -297,7 +299,7 @@ def _write(path: Path, text: str | bytes, order: Order) -> str:
 # -- what is told ---------------------------------------------------------------------------------
 
 
-def _told(content: bytes, notes: Notes) -> list[str]:
+def _summary(content: bytes, notes: Notes) -> list[str]:
     model = read_model(content)
     ends = (model.inputs[0], model.outputs[0])
     shapes = " -> ".join(f"{end.dtype} {'x'.join(map(str, end.shape))}" for end in ends)
@@ -320,7 +322,7 @@ def _told(content: bytes, notes: Notes) -> list[str]:
 def _operators(model: ModelFile) -> str:
     adders = firmware.adders(model)
     unknown = [operator for operator, adder in adders.items() if not adder]
-    said = f"Operators: {', '.join(adders)}."
+    sentence = f"Operators: {', '.join(adders)}."
     if unknown:
-        said += f" MicroMutableOpResolver lacks {', '.join(unknown)}: add these yourself."
-    return said
+        sentence += f" MicroMutableOpResolver lacks {', '.join(unknown)}: add these yourself."
+    return sentence

@@ -1,4 +1,4 @@
-"""What a firmware build includes of a model: C source, its operators and one test vector."""
+"""A model for a firmware build: C source, its operators and one test vector."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _IRREGULAR: Final[Mapping[str, str]] = {
 def export(
     content: bytes, form: str, name: str, vector: Vector | None, notes: Notes
 ) -> dict[str, str | bytes]:
-    """Return the files that a firmware build takes, by name; the same for the same arguments.
+    """Return the files for a firmware build, by name; identical for identical arguments.
 
     Parameters
     ----------
@@ -130,13 +130,13 @@ def vector_of(content: bytes, image: NDArray[np.uint8], runtime: Runtime) -> Vec
     """
     runner = Runner.from_bytes(content, runtime)
     scores, _ = runner.predict(image[np.newaxis], batch=1)
-    taken, given = runner.inputs[0], runner.outputs[0]
+    input_spec, output_spec = runner.inputs[0], runner.outputs[0]
     return Vector(
-        input=taken,
-        output=given,
-        fed=taken.quantize(image.astype(np.float32)).reshape(-1),
+        input=input_spec,
+        output=output_spec,
+        fed=input_spec.quantize(image.astype(np.float32)).reshape(-1),
         # Scores are dequantized; the way back meets the very value that they came from.
-        given=given.quantize(scores).reshape(-1),
+        given=output_spec.quantize(scores).reshape(-1),
         kernels=f"TensorFlow Lite's {runtime.kernels} kernels",
     )
 
@@ -144,7 +144,7 @@ def vector_of(content: bytes, image: NDArray[np.uint8], runtime: Runtime) -> Vec
 def given_by_micro(
     vector: Vector, outputs: NDArray[Any] | None, version: str
 ) -> tuple[Vector, str]:
-    """Expect what TensorFlow Lite Micro gave, where it ran; returns that, and a line on it.
+    """Expect the output of TensorFlow Lite Micro, where it ran; return a line on it too.
 
     Parameters
     ----------
@@ -160,28 +160,28 @@ def given_by_micro(
     """
     if outputs is None:
         return vector, f"as {vector.kernels} give it; TensorFlow Lite Micro did not run it"
-    given = np.asarray(outputs).reshape(-1)
-    if given.shape != vector.given.shape or given.dtype != vector.given.dtype:
+    output = np.asarray(outputs).reshape(-1)
+    if output.shape != vector.given.shape or output.dtype != vector.given.dtype:
         raise ModelFileError(
-            f"TensorFlow Lite Micro gave {given.size} values of type {given.dtype}, expected "
+            f"TensorFlow Lite Micro gave {output.size} values of type {output.dtype}, expected "
             f"{vector.given.size} of type {vector.given.dtype}"
         )
     kernels = f"TensorFlow Lite Micro (tflite-micro {version})"
-    return replace(vector, given=given, kernels=kernels), (
-        f"as {kernels} gives it; {vector.kernels} {_compared(vector, given)}"
+    return replace(vector, given=output, kernels=kernels), (
+        f"as {kernels} gives it; {vector.kernels} {_compared(vector, output)}"
     )
 
 
-def _compared(vector: Vector, given: NDArray[Any]) -> str:
-    if np.array_equal(vector.given, given):
+def _compared(vector: Vector, output: NDArray[Any]) -> str:
+    if np.array_equal(vector.given, output):
         return "give the same"
-    farthest = np.abs(vector.given.astype(np.float64) - given.astype(np.float64)).max()
-    same = "the same" if vector.given.argmax() == given.argmax() else "ANOTHER"
+    farthest = np.abs(vector.given.astype(np.float64) - output.astype(np.float64)).max()
+    same = "the same" if vector.given.argmax() == output.argmax() else "ANOTHER"
     return f"differ by {farthest:.3g} at most, and find {same} class"
 
 
 def adders(model: ModelFile) -> dict[str, str]:
-    """Return each operator of a model, in the order of first use, and the method that adds it.
+    """Return each operator of a model, in order of first use, and the resolver method that adds it.
 
     The method is one of ``tflite::MicroMutableOpResolver``; empty where there is none.
     """

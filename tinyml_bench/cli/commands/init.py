@@ -1,4 +1,4 @@
-"""The files that a repository begins with: what is registered, the tests, settings."""
+"""The command ``init``: write a repository's first registration, tests and settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinyml_bench.cli.commands.project_scan import Found, look_around
+from tinyml_bench.cli.commands.project_scan import ModelAndSamples, find_model_and_samples
 from tinyml_bench.errors import UsageError
 from tinyml_bench.judging.policy.settings import Settings
 from tinyml_bench.system.files import write_atomically
@@ -76,7 +76,7 @@ _IGNORED = ".tinyml_bench/"
 
 @dataclass
 class Done:
-    """What was written, and what is left to do.
+    """The files written, and advice on what to do next.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Done:
 
 
 def begin(folder: Path, model: str | None, samples: str | None) -> Done:
-    """Write the starting files into `folder`; what is there is kept, or added to.
+    """Write the first files into `folder`; existing files are kept or added to.
 
     Parameters
     ----------
@@ -106,25 +106,25 @@ def begin(folder: Path, model: str | None, samples: str | None) -> Done:
         A model is there and no samples, several are, or there is none and no TensorFlow to make the
         example with.
     """
-    found = look_around(folder, model, samples)
-    if found.model is None and not _has_tensorflow():
+    scanned = find_model_and_samples(folder, model, samples)
+    if scanned.model is None and not _has_tensorflow():
         raise UsageError(
             "there is no model here, and no TensorFlow to make an example with; name one with "
             "--model FILE (.keras, .h5, .tflite or a SavedModel), or: "
             "pip install 'tinyml-bench[tf]'"
         )
-    text = _EXAMPLE if found.model is None else _registration(found)
+    text = _EXAMPLE if scanned.model is None else _registration(scanned)
     return _Writer(folder).write(text)
 
 
 def store_baselines(folder: Path, tests: Path | None) -> int:
-    """Measure what is registered and store the first baselines; return pytest's exit status."""
+    """Measure the registered models and store their first baselines; return the exit status."""
     command = [sys.executable, "-m", "pytest", "-q", str(tests or folder), "--baseline-update-new"]
     return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 class _Writer:
-    """Writes files that are not there, and adds to those that are."""
+    """Writes missing files and adds to existing ones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -161,12 +161,12 @@ class _Writer:
         self.done.written.append(str(path.relative_to(self.folder)))
 
     def _added(self, path: Path, text: str) -> None:
-        """Append to a file, which may not end with a line."""
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        gap = "" if not old else "\n" if old.endswith("\n") else "\n\n"
-        write_atomically(path, f"{old}{gap}{text}".encode())
-        what = str(path.relative_to(self.folder))
-        self.done.written.append(f"{what} (added to)" if old else what)
+        """Append to a file, whose last line may lack its end."""
+        content = path.read_text(encoding="utf-8") if path.exists() else ""
+        gap = "" if not content else "\n" if content.endswith("\n") else "\n\n"
+        write_atomically(path, f"{content}{gap}{text}".encode())
+        name = str(path.relative_to(self.folder))
+        self.done.written.append(f"{name} (added to)" if content else name)
 
     def _tests(self, settings: Settings | None) -> None:
         folders = settings.testpaths() if settings is not None else []
@@ -180,8 +180,8 @@ class _Writer:
     def _project(self, settings: Settings | None, registering: str) -> None:
         table = f'[tool.tinyml_bench]\nworkloads = ["{registering}"]\nbaselines = "baselines"\n'
         # Without a section of its own pytest may take a folder further up for the root.
-        whole = table if settings is not None else f"{_PYTEST}\n{table}"
-        self._added(self.folder / "pyproject.toml", whole)
+        tables = table if settings is not None else f"{_PYTEST}\n{table}"
+        self._added(self.folder / "pyproject.toml", tables)
 
     def _ignore(self) -> None:
         path = self.folder / ".gitignore"
@@ -191,12 +191,16 @@ class _Writer:
             self._new(path, text)
 
 
-def _registration(found: Found) -> str:
-    arguments = [f'"{found.name}"', f"model={found.model_text()}", f"test={_quoted(found.test)}"]
-    if found.train is not None:
-        arguments.append(f"train={_quoted(found.train)}")
-    if found.metrics != ("accuracy",):
-        arguments.append(f"metrics={_listed(found.metrics)}")
+def _registration(scanned: ModelAndSamples) -> str:
+    arguments = [
+        f'"{scanned.name}"',
+        f"model={scanned.model_text()}",
+        f"test={_quoted(scanned.test)}",
+    ]
+    if scanned.train is not None:
+        arguments.append(f"train={_quoted(scanned.train)}")
+    if scanned.metrics != ("accuracy",):
+        arguments.append(f"metrics={_quoted_tuple(scanned.metrics)}")
     lines = "".join(f"    {argument},\n" for argument in arguments)
     return f'"""What is gated here."""\n\nimport tinyml_bench\n\ntinyml_bench.register(\n{lines})\n'
 
@@ -205,7 +209,7 @@ def _quoted(text: object) -> str:
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _listed(names: Sequence[str]) -> str:
+def _quoted_tuple(names: Sequence[str]) -> str:
     return f"({''.join(_quoted(name) + ', ' for name in names).strip()})"
 
 

@@ -1,4 +1,4 @@
-"""What ``tinyml-bench inspect`` shows of a model: its ends, its operators, where the bytes go."""
+"""The command ``inspect``: a model's inputs, outputs and operators, and where its bytes are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_WEIGHTS: Final = frozenset({"int32", "int64", "bool", "string"})
 
 @dataclass(frozen=True, slots=True)
 class OperatorGroup:
-    """Operators of one name that compute with the same types.
+    """Operators with the same name and types.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Account:
 
 
 def account(model: ModelFile) -> Account:
-    """Say which operators and tensors the bytes of `model` belong to."""
+    """Assign the bytes of `model` to operators and tensors."""
     credited: set[int] = set()
     groups: dict[tuple[str, str, str], list[int]] = {}
     for graph in model.subgraphs:
@@ -128,7 +128,7 @@ def as_dict(model: ModelFile) -> dict[str, Any]:
 
 
 def describe(model: ModelFile) -> str:
-    """Show inputs, outputs, operators, and where the bytes go, in 80 columns at most."""
+    """Return inputs, outputs, operators and the use of bytes as text, at most 80 columns wide."""
     books = account(model)
     sections = [
         _headline(model),
@@ -141,7 +141,7 @@ def describe(model: ModelFile) -> str:
 
 
 def _with_stored(graph: Subgraph) -> Iterator[tuple[OperatorFact, list[TensorFact]]]:
-    """Pair each operator that computes with the stored tensors it uses.
+    """Pair each operator with the stored tensors it uses.
 
     Weights that are unpacked first (float16, sparse) belong to the operator behind the unpacking.
     """
@@ -163,9 +163,9 @@ def _kind(
     graph: Subgraph, operator: OperatorFact, stored: Sequence[TensorFact]
 ) -> tuple[str, str, str]:
     flowing = [tensor.dtype for tensor in graph.pick(operator.inputs) if not tensor.is_constant]
-    taken = flowing[:1] or [tensor.dtype for tensor in graph.pick(operator.inputs)[:1]]
-    given = [tensor.dtype for tensor in graph.pick(operator.outputs)[:1]]
-    activations = " -> ".join(dict.fromkeys(taken + given))
+    input_types = flowing[:1] or [tensor.dtype for tensor in graph.pick(operator.inputs)[:1]]
+    output_types = [tensor.dtype for tensor in graph.pick(operator.outputs)[:1]]
+    activations = " -> ".join(dict.fromkeys(input_types + output_types))
     return operator.name, activations, _weights(stored)
 
 
@@ -228,7 +228,7 @@ def _operators(model: ModelFile, books: Account) -> str:
         for group in books.operators
     ]
     headers = ("operator", "count", "type", "weights", "bytes", "share")
-    return _table(rows, headers, right=(1, 4, 5))
+    return _table(rows, headers, numeric=(1, 4, 5))
 
 
 def _largest(model: ModelFile, books: Account) -> str:
@@ -241,9 +241,9 @@ def _largest(model: ModelFile, books: Account) -> str:
         )
         for tensor, shared_by in books.tensors[:_LARGEST]
     ]
-    more = len(books.tensors) - _LARGEST
+    unlisted = len(books.tensors) - _LARGEST
     table = _table(rows, ("largest stored tensors", "shape", "type", "bytes", "share"), (3, 4))
-    return f"{table}\nand {more} more" if more > 0 else table
+    return f"{table}\nand {unlisted} more" if unlisted > 0 else table
 
 
 def _label(tensor: TensorFact, shared_by: int) -> str:
@@ -252,13 +252,13 @@ def _label(tensor: TensorFact, shared_by: int) -> str:
 
 
 def _sums(model: ModelFile, books: Account) -> str:
-    parts = (
+    sums = (
         ("values used by operators", sum(group.size_bytes for group in books.operators)),
         ("metadata and unused values", books.other_bytes),
         ("structure: names, shapes, scales, padding", books.structure_bytes),
         ("file", model.size_bytes),
     )
-    rows = [(name, *_amount(size, model.size_bytes)) for name, size in parts]
+    rows = [(name, *_amount(size, model.size_bytes)) for name, size in sums]
     return _table(rows, ("where the bytes go", "bytes", "share"), (1, 2))
 
 
@@ -283,23 +283,22 @@ def _quantization(tensor: TensorFact) -> str:
     return f"{tensor.scales[0]:.6g} * (q - {zero_point})".replace("- -", "+ ")
 
 
-def _table(rows: Iterable[Sequence[str]], headers: Sequence[str], right: Iterable[int] = ()) -> str:
-    """Lay out `rows`; columns at the left give way until everything fits, those at the right never.
+def _table(
+    rows: Iterable[Sequence[str]], headers: Sequence[str], numeric: Iterable[int] = ()
+) -> str:
+    """Return `rows` as a table; text columns are shortened until it fits, numeric ones never.
 
-    Columns in `right` are numbers.
+    Columns in `numeric` are numbers.
     """
     from tabulate import tabulate
 
-    listed = [[_shorten(cell, WIDTH) for cell in row] for row in rows]
-    if not listed:
+    cells = [[_shorten(cell, WIDTH) for cell in row] for row in rows]
+    if not cells:
         return ""
-    numbers = frozenset(right)
-    widths = _fitting(listed, headers, numbers)
+    numbers = frozenset(numeric)
+    widths = _fitting(cells, headers, numbers)
     return tabulate(
-        [
-            [_shorten(cell, width) for cell, width in zip(row, widths, strict=True)]
-            for row in listed
-        ],
+        [[_shorten(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells],
         headers,
         tablefmt="simple",
         colalign=["right" if n in numbers else "left" for n in range(len(headers))],
@@ -319,12 +318,12 @@ def _fitting(rows: list[list[str]], headers: Sequence[str], fixed: frozenset[int
 
 
 def _one_line(text: str) -> str:
-    """Names come from the file: nothing in them may move the cursor or break a line."""
+    """Replace control characters: names come from the file, and must not move the cursor."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _shorten(text: str, width: int) -> str:
-    """Cut the middle out: the end of a tensor's name tells most.
+    """Cut out the middle: the end of a tensor's name tells most.
 
     Examples
     --------

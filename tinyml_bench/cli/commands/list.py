@@ -1,4 +1,4 @@
-"""What the commands ``list`` and ``data list`` show: what there is, and what enables the rest."""
+"""The commands ``list`` and ``data list``: what is available, and how to get the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tinyml_bench.workloads.workload import WORKLOADS, Workload
 
 
 def overview(project: Project, width: int) -> str:
-    """Return workloads with what of them is there, then the variants with what each is for."""
+    """Return the workloads with what they have, then the variants with their purpose."""
     if not WORKLOADS:
         raise UsageError(
             f"no workload is registered in {project.root}; name the modules that register yours "
@@ -27,22 +27,22 @@ def overview(project: Project, width: int) -> str:
     rows = [_row(workload, project.baselines) for workload in WORKLOADS.values()]
     hints = [hint for workload in WORKLOADS.values() for hint in _hints(workload)]
     variants = [(recipe.name, recipe.does, recipe.avoid) for recipe in VARIANTS.values()]
-    parts = [
+    sections = [
         availability(rows, width),
         "\n".join(dict.fromkeys(hints)),
         rows_of_text(("variant", "what it does", "when not to use it"), variants, width),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(section for section in sections if section)
 
 
 def datasets(width: int) -> str:
-    """Return every dataset with its licence and where it is."""
+    """Return all datasets with licence and path."""
     rows = [(entry.name, _place(entry), entry.licence or "-") for entry in DATASETS.values()]
     return rows_of_text(("dataset", "where", "licence"), rows, width)
 
 
 def source_of(name: str) -> Source:
-    """Return where the files of dataset `name` come from.
+    """Return the source of the files of dataset `name`.
 
     Raises
     ------
@@ -88,16 +88,16 @@ def _checkpoint(workload: Workload) -> str:
 
 
 def _weights(workload: Workload) -> list[str]:
-    """Say where the layers come from that a checkpoint does not hold, if they are not here."""
+    """Say where pretrained weights that a checkpoint leaves out come from, if missing."""
     training = workload.training
     base = training.base if training is not None and not training.complete else ""
     if not base:
         return []
     try:
-        there = imagenet.find(base)
+        path = imagenet.find(base)
     except DataMissingError as error:
         return [str(error)]
-    if there is not None:
+    if path is not None:
         return []
     file = f"{imagenet.WEIGHTS_VARIABLE} to a folder that has {imagenet.FILES[base][0]}"
     first = f"the ImageNet weights of {base} are missing: they are downloaded when first needed"
@@ -111,5 +111,5 @@ def _is_missing(entry: Dataset) -> bool:
 def _place(entry: Dataset) -> str:
     if entry.source is None:
         return "made by its own function"
-    found = entry.source.locate()
-    return str(found) if found else f"missing: tinyml-bench data fetch {entry.name}"
+    path = entry.source.locate()
+    return str(path) if path else f"missing: tinyml-bench data fetch {entry.name}"

@@ -1,4 +1,4 @@
-"""What lies in a folder that could be gated: a model, and samples to judge it on."""
+"""Find a model and samples to judge it on in a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_TRAINING = re.compile(r"train|calib", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ModelAndSamples:
     """A model and its samples, by paths relative to the folder.
 
     Parameters
@@ -36,9 +36,9 @@ class Found:
 
     @property
     def name(self) -> str:
-        """``<dataset>-<model>``, of the names of the files."""
+        """``<dataset>-<model>``, from the names of the files."""
         files = [self.model] if isinstance(self.model, str) else list((self.model or {}).values())
-        return f"{_part(Path(self.test or 'samples').stem)}-{_part(_common(files))}"
+        return f"{_id_part(Path(self.test or 'samples').stem)}-{_id_part(_common(files))}"
 
     def model_text(self) -> str:
         """Return the model as Python text."""
@@ -48,7 +48,7 @@ class Found:
         return f'"{self.model}"'
 
 
-def look_around(folder: Path, model: str | None, samples: str | None) -> Found:
+def find_model_and_samples(folder: Path, model: str | None, samples: str | None) -> ModelAndSamples:
     """Find a model and its samples in `folder`.
 
     Parameters
@@ -63,60 +63,60 @@ def look_around(folder: Path, model: str | None, samples: str | None) -> Found:
         One that was named is not there; several could be meant; or there is a model and nothing to
         judge it on.
     """
-    there = list(_files(folder))
-    chosen = _model(folder, model, there)
+    paths = list(_files(folder))
+    chosen = _model(folder, model, paths)
     if chosen is None:
         if samples is not None:
             raise UsageError(f"--data {samples}: there is no model to judge on it; add --model")
-        return Found()
-    test, train = _samples(folder, samples, there)
-    return Found(chosen, test, train, _metrics(folder / test))
+        return ModelAndSamples()
+    test, train = _samples(folder, samples, paths)
+    return ModelAndSamples(chosen, test, train, _metrics(folder / test))
 
 
-def _model(folder: Path, named: str | None, there: Sequence[Path]) -> str | dict[str, str] | None:
-    if named is not None:
-        _must_be_there(folder, "--model", named)
-        return named
-    models = [path for path in there if path.suffix in _MODELS or _is_saved_model(path)]
+def _model(folder: Path, name: str | None, paths: Sequence[Path]) -> str | dict[str, str] | None:
+    if name is not None:
+        _check_exists(folder, "--model", name)
+        return name
+    models = [path for path in paths if path.suffix in _MODELS or _is_saved_model(path)]
     by_variant = _by_variant([path for path in models if path.suffix == ".tflite"])
     if len(models) > 1 and len(by_variant) == len(models):
         return {name: _relative(path, folder) for name, path in by_variant.items()}
     if len(models) > 1:
-        listed = ", ".join(_relative(path, folder) for path in models)
-        raise UsageError(f"which is to be gated? Name it with --model FILE: {listed}")
+        names = ", ".join(_relative(path, folder) for path in models)
+        raise UsageError(f"which is to be gated? Name it with --model FILE: {names}")
     return _relative(models[0], folder) if models else None
 
 
 def _by_variant(files: Sequence[Path]) -> dict[str, Path]:
-    """Return files whose names end with one of a variant, by that."""
+    """Return the files whose names end with a variant, by that variant."""
     names = sorted(VARIANTS, key=len, reverse=True)
-    found = ((next((n for n in names if _ends(path, n)), None), path) for path in files)
-    return {name: path for name, path in found if name is not None}
+    pairs = ((next((n for n in names if _ends(path, n)), None), path) for path in files)
+    return {name: path for name, path in pairs if name is not None}
 
 
 def _ends(path: Path, variant: str) -> bool:
     return path.stem == variant or path.stem.endswith((f"-{variant}", f"_{variant}"))
 
 
-def _samples(folder: Path, named: str | None, there: Sequence[Path]) -> tuple[str, str | None]:
-    files = [path for path in there if path.suffix == ".npz"]
+def _samples(folder: Path, name: str | None, paths: Sequence[Path]) -> tuple[str, str | None]:
+    files = [path for path in paths if path.suffix == ".npz"]
     training = [path for path in files if _OF_TRAINING.search(path.stem)]
-    others = [path for path in files if path not in training]
+    candidates = [path for path in files if path not in training]
     train = _relative(training[0], folder) if len(training) == 1 else None
-    if named is not None:
-        _must_be_there(folder, "--data", named)
-        return named, None if train == named else train
-    if len(others) != 1:
-        listed = ", ".join(_relative(path, folder) for path in others) or "none is here"
+    if name is not None:
+        _check_exists(folder, "--data", name)
+        return name, None if train == name else train
+    if len(candidates) != 1:
+        names = ", ".join(_relative(path, folder) for path in candidates) or "none is here"
         raise UsageError(
             f"on what is the model to be judged? Name an .npz file with arrays x and y with "
-            f"--data FILE: {listed}"
+            f"--data FILE: {names}"
         )
-    return _relative(others[0], folder), train
+    return _relative(candidates[0], folder), train
 
 
 def _metrics(path: Path) -> tuple[str, ...]:
-    """Return what the labels can be judged by: classes, masks, or amounts."""
+    """Return the metrics that fit the labels: classes, masks, or amounts."""
     import numpy as np
 
     if path.suffix != ".npz":
@@ -136,7 +136,7 @@ def _metrics(path: Path) -> tuple[str, ...]:
 
 
 def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yield files, and folders that are SavedModels, in order; nothing hidden or installed."""
+    """Yield files and SavedModel folders, sorted; nothing hidden or installed."""
     for path in sorted(folder.iterdir()):
         hidden = path.name.startswith((".", "_")) or (path / "pyvenv.cfg").exists()
         if hidden or path.name in ("baselines", "node_modules", "build", "dist"):
@@ -151,9 +151,9 @@ def _is_saved_model(path: Path) -> bool:
     return (path / "saved_model.pb").is_file()
 
 
-def _must_be_there(folder: Path, option: str, named: str) -> None:
-    if not (folder / named).exists():
-        raise UsageError(f"{option} {named}: there is no such file")
+def _check_exists(folder: Path, option: str, name: str) -> None:
+    if not (folder / name).exists():
+        raise UsageError(f"{option} {name}: there is no such file")
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -161,14 +161,14 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _common(files: Sequence[str]) -> str:
-    """Return the stem that files of several variants share."""
-    stems = [Path(one).stem for one in files]
+    """Return the common stem of files of several variants."""
+    stems = [Path(path).stem for path in files]
     for variant in sorted(VARIANTS, key=len, reverse=True) if len(stems) > 1 else ():
         stems = [re.sub(f"[-_]?{variant}$", "", stem) or "net" for stem in stems]
     return stems[0]
 
 
-def _part(name: str) -> str:
-    """Return a part of a case id for a name."""
-    word = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
-    return word or "model"
+def _id_part(name: str) -> str:
+    """Return a valid part of a case id made from a name."""
+    cleaned = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+    return cleaned or "model"
