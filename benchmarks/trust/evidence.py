@@ -15,22 +15,25 @@ from trust.running import ROOT
 
 PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"
 
-# The modules that decide a section's figures; a change of one makes the figures those of another
+# Patterns of the modules that decide a section's figures; a change of one makes the figures those of another
 # program. Their text decides, not their time stamps.
-_GATES = (
-    "divergence", "evidence", "findings", "gates", "metrics", "overlay_gate", "paired", "policy",
-    "predictions", "soundness", "stats", "truth", "truth_gate", "weight_truth",
+_GATES = ("judging/*.py", "judging/devices/*.py", "metrics/*.py", "records/predictions.py")
+_TIMING = (
+    "comparing/models.py", "measuring/latency.py", "metrics/bootstrap.py", "suite/timing.py",
 )  # fmt: skip
-_TIMING = ("ab", "bootstrap", "latency", "timing")
 SOURCES = {
     "catalogue": (
-        *_GATES, *_TIMING, "calibration", "compressed", "compression", "families", "measure",
-        "patterns", "process", "qat", "stored_patterns", "structure", "tasks", "wrapping",
+        *_GATES, *_TIMING, "measuring/*.py", "records/weight_pattern.py",
+        "system/workers/process.py", "tflite/structure.py", "tflite/weight_patterns.py",
+        "training/*.py", "workloads/datasets/calibration.py", "workloads/variants/*.py",
     ),
-    "null": (*_GATES, "bootstrap", "latency", "measure", "suite", "timing"),
+    "null": (
+        *_GATES, "measuring/latency.py", "measuring/workbench.py", "suite/suite.py",
+        "suite/timing.py",
+    ),
     "accuracy_power": _GATES,
     "ab_power": _TIMING,
-    "instructions": ("instructions",),
+    "instructions": ("measuring/instructions.py",),
     "judging": _GATES,
 }  # fmt: skip
 
@@ -73,11 +76,20 @@ def measured_now(name: str, found: Any) -> Section:
 
 def inputs(name: str) -> str:
     """Return the hash of what decides the figures of a section."""
-    files = [ROOT / "tinyml_bench" / f"{module}.py" for module in SOURCES.get(name, ())]
+    package = ROOT / "tinyml_bench"
     texts = {
-        path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()
+        str(path.relative_to(package)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for pattern in SOURCES.get(name, ())
+        for path in _matching(package, pattern)
     }
     return key(version=machine.toolchain().get("tinyml-bench", ""), **texts)[:16]
+
+
+def _matching(package: Path, pattern: str) -> list[Path]:
+    paths = sorted(package.glob(pattern))
+    if not paths:
+        raise ValueError(f"no module of the package matches {pattern!r}: mend SOURCES")
+    return paths
 
 
 def read() -> dict[str, Section]:
