@@ -30,6 +30,9 @@ class Metric:
         Fields of the provenance that must be equal for a comparison to mean anything.
     unit : str
         Of a workload's own metric; empty where it has none, and where the name tells it.
+    check : str
+        The test of :mod:`tinyml_bench.checks` that asks for it, without ``test_``; empty where it
+        is not gated.
     option : str
         The option of pytest without which it is not measured; empty for most.
     tolerance : Tolerance
@@ -52,6 +55,7 @@ class Metric:
     noisy: bool = False
     needs_same: tuple[str, ...] = ()
     unit: str = ""
+    check: str = ""
     option: str = ""
     tolerance: Tolerance = field(default_factory=Tolerance)
     may_be_incomparable: bool = False
@@ -79,25 +83,27 @@ _EXACT = Tolerance(notable=0.01)
 _ALL = (
     Metric("accuracy", "share of right top-1 predictions, in [0, 1]", "higher", ".4f",
            needs_same=("dataset_sha256",),
-           about="classes", tolerance=Tolerance(absolute=0.005)),
+           about="classes", tolerance=Tolerance(absolute=0.005), check="accuracy"),
     Metric("accuracy_drop", "accuracy of tf less that of the variant, same run", "lower", ".4f",
            needs_same=("dataset_sha256",),
-           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005)),
+           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005),
+           check="accuracy"),
     Metric("agreement", "share of images on which variant and tf predict the same class",
            "higher", ".4f", needs_same=("dataset_sha256",),
-           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005)),
+           about="classes", beside_reference=True, tolerance=Tolerance(absolute=0.005),
+           check="accuracy"),
     Metric("balanced_accuracy", "mean recall of the classes, in [0, 1]", "higher", ".4f",
            needs_same=("dataset_sha256",),
-           about="classes", tolerance=Tolerance(absolute=0.01)),
+           about="classes", tolerance=Tolerance(absolute=0.01), check="classes"),
     Metric("detectable_drop",
            "smallest true drop of accuracy that the gate finds with 95 % power, in [0, 1]", "lower",
            ".4f", gated=False, stored=False),
     Metric("class_recall", "recall of the class that lost most against the baseline", "higher",
            ".4f", stored=False, needs_same=("dataset_sha256",),
-           about="classes", tolerance=Tolerance(absolute=0.05)),
+           about="classes", tolerance=Tolerance(absolute=0.05), check="classes"),
     Metric("collapse", "accuracy, to be above that of one constant answer", "higher", ".4f",
            stored=False,
-           about="classes"),
+           about="classes", check="classes"),
     Metric("distinct_outputs",
            "number of outputs that differ from each other, of a model without classes", "higher",
            ".0f", gated=False, stored=False),
@@ -105,55 +111,56 @@ _ALL = (
            "mean Kullback-Leibler divergence from the class probabilities of tf, in nats", "lower",
            ".4f", needs_same=("dataset_sha256",),
            about="classes", beside_reference=True,
-           tolerance=Tolerance(absolute=0.01, relative=0.25), may_be_incomparable=True),
+           tolerance=Tolerance(absolute=0.01, relative=0.25), may_be_incomparable=True,
+           check="accuracy"),
     Metric("structure", "the file is what its variant's name says, operator by operator", "higher",
-           ".4f", stored=False),
+           ".4f", stored=False, check="structure"),
     Metric("weight_sparsity",
            "share of zeros among the weights of the layer that keeps least of what it should",
            "higher", ".4f", stored=False,
-           tolerance=Tolerance(absolute=0.01)),
+           tolerance=Tolerance(absolute=0.01), check="structure"),
     Metric("weight_clusters",
            "number of different weights of the layer that has most more than it should", "lower",
-           ".0f", stored=False),
+           ".0f", stored=False, check="structure"),
     Metric("int8_share", "share of the multiply-accumulates computed in int8, in [0, 1]", "higher",
            ".4f", gated=False),
     Metric("activation_bytes",
            "largest sum of activations that exist at one moment of one inference", "lower", ".0f",
-           about="memory", tolerance=Tolerance(relative=0.01)),
+           about="memory", tolerance=Tolerance(relative=0.01), check="structure"),
     Metric("arena_bytes", "all memory that TensorFlow Lite Micro takes for the model", "lower",
            ".0f",
-           about="memory", tolerance=_EXACT, may_be_incomparable=True),
+           about="memory", tolerance=_EXACT, may_be_incomparable=True, check="micro"),
     Metric("arena_activation_bytes", "the part of it that inference reuses", "lower", ".0f",
            gated=False),
     Metric("arena_persistent_bytes", "the part of it that is kept between inferences", "lower",
            ".0f", gated=False),
     Metric("micro", "the model runs in TensorFlow Lite Micro, with no operator lost", "higher",
            ".0f", stored=False,
-           may_be_incomparable=True),
+           may_be_incomparable=True, check="micro"),
     Metric("npu_cycles", "Vela's estimate of one inference on the Ethos-U, in cycles", "lower",
            ".0f",
-           tolerance=_EXACT, may_be_incomparable=True),
+           tolerance=_EXACT, may_be_incomparable=True, check="npu"),
     Metric("npu_sram_bytes", "Vela's estimate of the SRAM that the Ethos-U uses", "lower", ".0f",
-           about="memory", tolerance=_EXACT, may_be_incomparable=True),
+           about="memory", tolerance=_EXACT, may_be_incomparable=True, check="npu"),
     Metric("npu_flash_bytes", "Vela's estimate of the flash that the Ethos-U reads", "lower",
            ".0f",
-           tolerance=_EXACT, may_be_incomparable=True),
+           tolerance=_EXACT, may_be_incomparable=True, check="npu"),
     Metric("npu", "operators run on the Ethos-U as they did, none newly on the CPU", "higher",
            ".0f", stored=False,
-           may_be_incomparable=True),
+           may_be_incomparable=True, check="npu"),
     Metric("parity", "kernels that agreed on the same file still agree", "higher", ".0f",
            stored=False,
-           may_be_incomparable=True),
+           may_be_incomparable=True, check="parity"),
     Metric("parity_flips", "images on which any two sets of kernels answer differently", "lower",
            ".0f", gated=False),
     Metric("budget", "flash, memory and cycles are within the budget, or fit the board", "higher",
-           ".0f", stored=False),
+           ".0f", stored=False, check="budget"),
     Metric("size_bytes", "the model file (for tf: the saved Keras file)", "lower", ".0f",
-           tolerance=Tolerance(relative=0.01)),
+           tolerance=Tolerance(relative=0.01), check="size"),
     Metric("gzip_bytes", "the model file after gzip -9", "lower", ".0f",
-           tolerance=Tolerance(relative=0.02)),
+           tolerance=Tolerance(relative=0.02), check="size"),
     Metric("size_reduction", "share saved against the float32 .tflite", "higher", ".4f",
-           tolerance=Tolerance(absolute=0.005)),
+           tolerance=Tolerance(absolute=0.005), check="size"),
     Metric("size_reduction_keras", "share saved against the saved Keras file", "higher", ".4f",
            gated=False),
     Metric("size_reduction_keras_optimizer",
@@ -163,10 +170,10 @@ _ALL = (
     # in which it still matches, so that many small steps do not add up unseen.
     Metric("instructions", "of one inference, counted by valgrind with litert's XNNPACK kernels",
            "lower", ".0f", noisy=True, needs_same=("cpu",), option="--tinyml-instructions",
-           tolerance=Tolerance(relative=0.005), may_be_incomparable=True),
+           tolerance=Tolerance(relative=0.005), may_be_incomparable=True, check="instructions"),
     Metric("latency_ratio", "one inference / one of the float32 sibling, interleaved",
            "lower", ".3f", noisy=True, needs_same=("cpu", "runtime"),
-           tolerance=Tolerance(relative=1.0), may_be_incomparable=True),
+           tolerance=Tolerance(relative=1.0), may_be_incomparable=True, check="latency"),
     Metric("latency_ratio_low", "lower end of the ratio's 95 % interval in its run", "lower", ".3f",
            gated=False, noisy=True, needs_same=("cpu", "runtime")),
     Metric("latency_ratio_high", "upper end of the ratio's 95 % interval in its run", "lower",
@@ -188,3 +195,15 @@ _ALL = (
 
 FIXED: dict[str, Metric] = {entry.name: entry for entry in _ALL}
 """What the suite measures of every case; the other metrics are a workload's own."""
+
+
+def metrics_of_check(check: str) -> tuple[str, ...]:
+    """Return the metrics that a test of the suite asks for, its namesake first.
+
+    Examples
+    --------
+    >>> metrics_of_check("micro")
+    ('micro', 'arena_bytes')
+    """
+    names = [metric.name for metric in _ALL if metric.check == check]
+    return tuple(sorted(names, key=lambda name: name != check))
