@@ -38,6 +38,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tinyml_bench"
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 ALL = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -412,6 +413,17 @@ def test_users_reach_for_public_names_only(path):
     if path.name == "init.py":  # the template's own imports are the package's
         text = "\n".join(re.findall(r'"""(?:.|\n)*?"""', text))
     assert names_used(text) - MODULES <= {*tinyml_bench.__all__, "__file__"}
+
+
+def test_every_path_of_contributing_exists():
+    """A move that forgets the guide fails here: a file of the package, or of the repository."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`([\w./]+(?:/|\.(?:py|toml|json|md)))`", text))
+    assert len(paths) > 40
+    # A bare name is that of a module named in full before it in its row.
+    full = {path for path in paths if "/" in path}
+    gone = [path for path in full if not any((at / path).exists() for at in (ROOT, PACKAGE))]
+    assert gone == []
 
 
 def written():
