@@ -39,7 +39,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     """Fail a test that imports TensorFlow without being marked so: others would wait for it."""
     torn_down = yield
     before = item.config.stash.get(_LOADED, False)
-    loaded = item.config.stash[_LOADED] = sys.modules.get("tensorflow") is not None
+    loaded = before or sys.modules.get("tensorflow") is not None
+    item.config.stash[_LOADED] = loaded
     if loaded and not before and item.get_closest_marker("tensorflow") is None:
         pytest.fail("it has imported TensorFlow: mark it with pytest.mark.tensorflow")
     return torn_down

@@ -131,6 +131,7 @@ def test_calibration_on_black_images_is_traced_to_the_input(converted):
     assert first_layer.fault.startswith("weights that are all zero")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("names", "layer"),
     [
