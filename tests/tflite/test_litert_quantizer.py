@@ -200,7 +200,8 @@ def test_quantizing_imports_no_tensorflow(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """And its version is empty, so that nothing is cached under that of another."""
-    monkeypatch.setattr(litert_quantizer, "_PACKAGES", {"no-such-package": "no_such_package"})
+    for module in (schemes, litert_quantizer):
+        monkeypatch.setattr(module, "_PACKAGES", {"no-such-package": "no_such_package"})
     assert schemes.version() == ""
     with pytest.raises(UsageError, match=r'pip install "tinyml-bench\[quantizer\]"'):
         litert_quantizer.quantize(VARIANTS["litert_int8"], dense(), samples())
@@ -312,6 +313,6 @@ def test_content_depends_on_the_recipe_and_on_the_package(monkeypatch: pytest.Mo
     content = recipe.content()
     assert content == dataclasses.replace(recipe, does="x", default=True).content()
     assert content != dataclasses.replace(recipe, scheme="static_wi8_ai16").content()
-    monkeypatch.setattr(litert_quantizer, "version", lambda: "litert-quantizer 99")
+    monkeypatch.setattr(schemes, "version", lambda: "litert-quantizer 99")
     assert recipe.content() != content
     assert json.loads(json.dumps(recipe.content())) == recipe.content()

@@ -14,7 +14,7 @@ from tinyml_bench.workloads.models import count_macs, make_custom
 from tinyml_bench.workloads.variants.compression import Compression
 from tinyml_bench.workloads.workload import WORKLOADS, FineTuning, Training
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "checkpoints"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "checkpoints"
 COMMITTED = FOLDER / "fashion_mnist-custom.npz"
 
 CARD = ModelCard(
