@@ -15,8 +15,8 @@ from trust.running import ROOT
 
 PAGE, KEPT = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.json"
 
-# Patterns of the modules that decide a section's figures; a change of one makes the figures those of another
-# program. Their text decides, not their time stamps.
+# Patterns of the modules that decide a section's figures; a change of one makes the figures those
+# of another program. Their text decides, not their time stamps.
 _GATES = ("judging/*.py", "judging/devices/*.py", "metrics/*.py", "records/predictions.py")
 _TIMING = (
     "comparing/models.py", "measuring/latency.py", "metrics/bootstrap.py", "suite/timing.py",
