@@ -1,1 +1,1 @@
-"""Two of a kind side by side: runs, models, TensorFlow versions."""
+"""Comparisons of two runs, two models or two TensorFlow versions."""

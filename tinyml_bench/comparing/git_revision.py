@@ -1,4 +1,4 @@
-"""The files of a project as they were in a revision of its git repository."""
+"""Check out a project as it was in a revision of its git repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOCAL: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GI
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit of the repository that a project is in.
+    """A commit of the repository that contains a project.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Revision:
 
     @classmethod
     def find(cls, name: str, root: Path) -> Revision:
-        """Look `name` up: a branch, a tag, or a commit.
+        """Resolve `name`: a branch, a tag, or a commit.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Revision:
 
     @contextlib.contextmanager
     def checked_out(self) -> Iterator[Path]:
-        """Give the project's folder as it was, in a working tree that lasts as long as the context.
+        """Yield the project's folder in a temporary working tree of the commit.
 
         Files that git does not track are not there.
 

@@ -1,4 +1,4 @@
-"""What ``tinyml-bench ab`` compares: two files, two saved runs, or a case and a git revision."""
+"""The pairs that ``tinyml-bench ab`` compares: two files, two saved runs, a case and a revision."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is to be compared.
+    """The pairs to compare, and what was left out.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comparing one pair has shown.
+    """The comparison of a pair, or the error.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Answer:
     error: str = ""
 
     def line(self) -> str:
-        """Say it in one line, for people."""
+        """Return the answer in one line."""
         said = f"error: {self.error}" if self.comparison is None else self.comparison.sentence()
         return f"{self.pair.case}: {said}" if self.pair.case else said
 
@@ -103,7 +103,7 @@ class Answer:
 
 @contextlib.contextmanager
 def resolved(old: str, new: str | None, revision: str | None) -> Iterator[Sources]:
-    """Find, or make, the files that the command line names; what was made is removed at the end.
+    """Find or convert the files that the command line names; remove converted ones at the end.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def resolved(old: str, new: str | None, revision: str | None) -> Iterator[Source
 
 
 def compared(sources: Sources, plan: Plan) -> Iterator[Answer]:
-    """Compare each pair, with a time limit of its own; yields the answers as they come.
+    """Compare each pair, with a time limit of its own; yield the answers one by one.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _compare(pair: Pair, plan: Plan) -> Comparison | InstructionChange:
 
 
 def status(answers: Sequence[Answer]) -> int:
-    """Return the exit status: 1 where one is slower, else 2 where one could not be compared."""
+    """Return the exit status: 1 if a model is slower, else 2 if a pair could not be compared."""
     if any(answer.comparison is not None and answer.comparison.is_slower for answer in answers):
         return 1
     return _MISUSED if any(answer.comparison is None for answer in answers) else 0
@@ -221,7 +221,7 @@ def _exported(case: CaseId, name: str, root: Path) -> Iterator[Pair]:
 
 
 def _export(case: CaseId, output: Path, folder: Path, what: str) -> None:
-    """Have the code in `folder` convert `case`; where that folder lacks this package, ours does."""
+    """Convert `case` with the code in `folder`; where it lacks this package, with ours."""
     command = [sys.executable, "-m", "tinyml_bench.cli", "export", str(case)]
     # A worker that is killed may still write: what it leaves then is worth no error.
     with tempfile.TemporaryDirectory(
@@ -266,7 +266,7 @@ def _refusal(case: CaseId, what: str, said: str) -> TinymlError:
 
 
 def _lend_cache(folder: Path) -> None:
-    """Link what the user's cache holds, but for what code has made of it."""
+    """Link the user's cache, except what depends on the code."""
     cache = cache_folder()
     for entry in cache.iterdir() if cache.is_dir() else ():
         if entry.name not in _MADE_BY_CODE:
@@ -274,7 +274,7 @@ def _lend_cache(folder: Path) -> None:
 
 
 def _environment(cache: Path, scratch: Path) -> dict[str, str]:
-    """Return that of an export: its folders whole paths, and imports from its own folder first."""
+    """Return the environment of an export: absolute folders, imports from its own folder first."""
     # Of its workers' files, which it cannot remove where it is killed itself.
     changed = {CACHE_VARIABLE: str(cache), "TMPDIR": str(scratch)}
     for name in _FOLDERS:
@@ -287,7 +287,7 @@ def _environment(cache: Path, scratch: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _ending_by_signal() -> Iterator[None]:
-    """Let SIGTERM end this process as Ctrl-C does: what was made is removed first."""
+    """Treat SIGTERM like Ctrl-C, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say so
         return

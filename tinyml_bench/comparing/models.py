@@ -1,4 +1,4 @@
-"""Is one model slower than another: both in turns, in many pairs of fresh interpreters."""
+"""Compare the speed of two models, in turns, in many pairs of fresh interpreters."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Invoke = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How two models are compared.
+    """The settings of a comparison.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def threshold(self) -> float:
-        """The ratio midway, by factors, between no change and the limit.
+        """The ratio halfway, geometrically, between no change and the limit.
 
         An interval that lies wholly on one side of it can belong to only one of the two. So equal
         models are called slower only where the estimate errs by half the limit and the interval
@@ -110,7 +110,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What timing two models in turns has shown.
+    """The outcome of timing two models in turns.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Comparison:
         return self.verdict == SLOWER
 
     def sentence(self) -> str:
-        """Say it in one line, for people."""
+        """Return the outcome in one line."""
         one = self.estimate
         ratio = f"ratio {one.ratio:.3f} [{one.low:.3f}, {one.high:.3f}]"
         basis = f"limit {100 * self.limit:g} %, {self.instances} pairs of interpreters"
@@ -273,7 +273,7 @@ def _settled(future: Future[Any], what: str) -> Any:
 
 
 def _try(path: Path, runtime: Runtime) -> None:
-    """Load and run a model once, so that what fails is known by name."""
+    """Load and run a model once, so that an error names it."""
     with silenced():
         runner = Runner.from_file(path, runtime)
         runner.single(_pixels(runner))()
@@ -295,7 +295,7 @@ def _pixels(runner: Runner) -> Any:
 
 
 def _instances(old: Runner, new: Runner, seed: int) -> Iterator[tuple[Invoke, Invoke]]:
-    """Make a fresh interpreter of each, again and again, in either order."""
+    """Yield fresh interpreters of both models, in alternating order."""
     sizes = random.Random(seed)  # noqa: S311 - it places memory, it guards nothing
     images = _pixels(old), _pixels(new)
     turn = 0
@@ -314,7 +314,7 @@ def _instances(old: Runner, new: Runner, seed: int) -> Iterator[tuple[Invoke, In
 
 
 def _clock(invoke: Invoke, threads: int) -> tuple[str, Clock]:
-    """Choose the processor time of this thread, where it is this thread that does all the work."""
+    """Choose this thread's processor time, if this thread does all the work; else wall time."""
     if threads > 1:
         return "wall", time.perf_counter_ns
     thread, process = time.thread_time_ns(), time.process_time_ns()
@@ -327,7 +327,7 @@ def _clock(invoke: Invoke, threads: int) -> tuple[str, Clock]:
 
 
 def _times(old: Invoke, new: Invoke, clock: Clock) -> tuple[list[int], list[int]]:
-    """Run both in turns, the order alternating; an even number of pairs, in nanoseconds."""
+    """Run both in turns, in alternating order; an even number of pairs, in nanoseconds."""
     for _ in range(_WARM_UP_PAIRS):
         old()
         started = time.perf_counter()

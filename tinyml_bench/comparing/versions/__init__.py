@@ -1,1 +1,1 @@
-"""What changed between versions of TensorFlow: two environments at work on the same cases."""
+"""Comparisons of TensorFlow versions: two environments run the same cases."""

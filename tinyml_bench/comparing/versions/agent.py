@@ -1,4 +1,4 @@
-"""The worker's side, run by the other environment's interpreter: converts, evaluates, times.
+"""The worker in the other environment's interpreter: it converts, evaluates and times cases.
 
 This package need not be installed there: the parent's own is loaded from where it lies. Only the
 standard library is imported here, so that what is missing there can be said in words.
@@ -50,7 +50,7 @@ Answer = tuple[dict[str, Any], Sequence[bytes]]
 
 
 def serve(descriptor: int) -> None:
-    """Answer what comes through the socket `descriptor`, for as long as the parent lives."""
+    """Answer requests on the socket `descriptor` until the parent ends."""
     os.set_inheritable(descriptor, False)
     # It is stopped by its parent only.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +64,7 @@ def serve(descriptor: int) -> None:
 
 
 class Agent:
-    """Performs operations; what is loaded stays for the life of the process."""
+    """Performs operations; loaded workloads and models stay in memory."""
 
     def __init__(self) -> None:
         self._described: set[str] = set()
@@ -74,7 +74,7 @@ class Agent:
         self._pads: list[bytearray] = []
 
     def answer(self, request: dict[str, Any], blobs: Sequence[bytes]) -> Answer:
-        """Perform one operation; an exception becomes an answer."""
+        """Perform one operation; an exception becomes an error message."""
         operation = getattr(self, f"do_{request.pop('operation', '')}", None)
         if operation is None:
             return {"error": "the worker knows no such operation"}, ()
@@ -91,7 +91,7 @@ class Agent:
         return {"value": header}, answered
 
     def do_hello(self) -> Answer:
-        """Say what is installed, without importing any of it."""
+        """Return the installed packages, without importing any."""
         from tinyml_bench.system import machine
 
         missing = [name for module, name in NEEDED.items() if not _is_there(module)]
@@ -103,7 +103,7 @@ class Agent:
         }, ()
 
     def do_describe(self, workload: str) -> Answer:
-        """Load a workload; say what a conversion and an evaluation of it depend on."""
+        """Load a workload; return what its conversion and evaluation depend on."""
         from tinyml_bench.measuring import worker_tasks
 
         found, images = self._workload(workload)
@@ -117,7 +117,7 @@ class Agent:
         }, ()
 
     def do_convert(self, workload: str, variant: str) -> Answer:
-        """Return the ``.tflite`` file, and what converting it has warned of."""
+        """Return the ``.tflite`` file and the warnings of its conversion."""
         from tinyml_bench.measuring import worker_tasks
         from tinyml_bench.system.native_output import silenced
         from tinyml_bench.workloads.variants.recipes import VARIANTS
@@ -133,7 +133,7 @@ class Agent:
         return {"warnings": list(native_warnings([*said, *chatter.text.splitlines()]))}, [content]
 
     def do_evaluate(self, content: bytes, workload: str, samples: int, batch: int | None) -> Answer:
-        """Run the first test images, `batch` at a time; no `content` is the network itself."""
+        """Evaluate the first test images, `batch` at a time; by the network without `content`."""
         import numpy as np
 
         from tinyml_bench.measuring import worker_tasks
@@ -154,14 +154,14 @@ class Agent:
         return {"shape": list(scores.shape)}, answered
 
     def do_load(self, content: bytes, workload: str) -> Answer:
-        """Take in the model that is to be timed next; an empty one is the network itself."""
+        """Load the model to time next; without `content`, the network itself."""
         found, images = self._workload(workload)
         image = images.load("test").images[0]
         self._prepare = _network(found, image) if not content else _file(content, image)
         return {}, ()
 
     def do_prepare(self) -> Answer:
-        """Make a fresh interpreter elsewhere in memory; say how long it takes, and by which clock.
+        """Make a fresh interpreter elsewhere in memory; return its speed and the clock to use.
 
         With one thread the processor time of that thread is read, which stands still while another
         program has the core; where other threads work too, wall time.
@@ -181,7 +181,7 @@ class Agent:
         return {"clock": clock, "ns": max(1, wall // _WARM_UP)}, ()
 
     def do_run(self, rounds: int, repeats: int, clock: str) -> Answer:
-        """Time `rounds` times `repeats` inferences; returns nanoseconds of one inference each."""
+        """Time `rounds` times `repeats` inferences; return nanoseconds per inference."""
         read = time.thread_time_ns if clock == "thread" else time.perf_counter_ns
         invoke, times = self._invoke, []
         gc.disable()
@@ -244,7 +244,7 @@ def _network(workload: Any, image: Any) -> Callable[[], Callable[[], object]]:
 
 @contextlib.contextmanager
 def _outspoken() -> Iterator[None]:
-    """Let TensorFlow's Python side warn, which is turned down otherwise."""
+    """Enable warnings of TensorFlow's Python code, which are off otherwise."""
     absl_logging = importlib.import_module("absl.logging")  # it ships no types
     logger = logging.getLogger("tensorflow")
     level, verbosity = logger.level, absl_logging.get_verbosity()
@@ -258,7 +258,7 @@ def _outspoken() -> Iterator[None]:
 
 
 def _receive(connection: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:
-    """Take messages in while an operation runs, as the end of the parent is such a message too."""
+    """Receive messages during an operation, to notice the end of the parent."""
     try:
         while True:
             inbox.put(unpacked(lambda size: _read(connection, size)))

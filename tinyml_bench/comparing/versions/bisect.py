@@ -1,4 +1,4 @@
-"""``tinyml-bench versions bisect``: the first version of TensorFlow that changed something."""
+"""``tinyml-bench versions bisect``: find the TensorFlow version that changed a case."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tinyml_bench.system.progress import StepProgress
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked.
+    """The case and trait to search a change of.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a search ended.
+    """The result of a search over positions.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Found:
 
 @dataclass(slots=True)
 class Bisection:
-    """What a bisection has shown.
+    """The result of a bisection.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Bisection:
     meaning: str = ""
 
     def text(self, width: int) -> str:
-        """Say it for people."""
+        """Return the result for people."""
         return "\n".join(filled(line, width) for line in self._lines())
 
     def as_json(self) -> str:
@@ -140,7 +140,7 @@ class Bisection:
             yield f"  TensorFlow {version} could not be tried: {why}"
 
     def _doubt(self) -> str:
-        """Name the versions that may have changed it just as well."""
+        """Name the versions that may have made the change too."""
         between = [
             one for one in self.skipped if _number(self.before) < _number(one) < _number(self.first)
         ]
@@ -203,7 +203,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 class _Hunt:
-    """One bisection under way; the oldest version's worker lives as long as it does."""
+    """A bisection in progress; the oldest version's worker lives as long."""
 
     def __init__(self, question: Question, project: Project, steps: StepProgress) -> None:
         self.trait = question.trait
@@ -249,7 +249,7 @@ class _Hunt:
             shop.close()
 
     def _try(self, one: Environment, do: Callable[[Workshop], None]) -> bool:
-        """Have something done in an environment; one that cannot be had is noted and left out."""
+        """Run `do` in an environment; one that cannot be created is noted and left out."""
         self.steps.say(f"TensorFlow {one.tensorflow}: {self.found.case}")
         try:
             shop = Workshop(ready(one, self.project.root, self.steps.say), self.cache, self.samples)
@@ -274,7 +274,7 @@ class _Hunt:
         shop.close()  # what it made is kept; its memory is not
 
     def _explain(self, before: Workshop, first: Workshop) -> None:
-        """Compare the two neighbours, of which the older one may not be the oldest of all."""
+        """Compare the versions before and after the change."""
         case = self.found.case
         if self.trait.name == "latency":
             self.found.words = self.probes[self.found.first].words

@@ -27,7 +27,7 @@ from tinyml_bench.workloads.workload import WORKLOADS
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How environments are compared.
+    """The settings of a comparison.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two environments made of the same cases.
+    """The comparison of two environments on the same cases.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Comparison:
 def compare(
     old: Environment, new: Environment, cases: Sequence[CaseId], plan: Plan, project: Project
 ) -> Comparison:
-    """Convert, run and time `cases` in two environments, made where they are not there.
+    """Convert, run and time `cases` in two environments, created where needed.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def compare(
 def compared(
     old: Workshop, new: Workshop, cases: Sequence[CaseId], plan: Plan, steps: StepProgress
 ) -> Comparison:
-    """Compare `cases` in two environments that are at work."""
+    """Compare `cases` in two running environments."""
     pair = (old, new)
     toolchains = side_by_side(lambda side: side.toolchain, pair)
     failed: dict[CaseId, str] = {}
@@ -129,7 +129,7 @@ def compared(
 def opened(
     environments: Iterable[Environment], cache: Cache, samples: int | None
 ) -> Iterator[list[Workshop]]:
-    """Give a workshop for each environment; left by an exception, what they do is killed."""
+    """Open a worker for each environment; on an exception, all are killed."""
     shops = [Workshop(one, cache, samples) for one in environments]
     try:
         yield shops
@@ -143,7 +143,7 @@ def opened(
 
 
 def side_by_side(do: Callable[[Workshop], Any], shops: Sequence[Workshop]) -> list[Any]:
-    """Run `do` for each workshop at the same time; the first error is raised."""
+    """Run `do` for each worker at the same time; the first error is raised."""
     with ThreadPoolExecutor(len(shops)) as threads:
         futures = [threads.submit(do, shop) for shop in shops]
         try:
@@ -156,7 +156,7 @@ def side_by_side(do: Callable[[Workshop], Any], shops: Sequence[Workshop]) -> li
 
 
 def chosen_cases(names: Sequence[str]) -> list[CaseId]:
-    """Return the cases so named: cases or whole workloads; none is every quick workload.
+    """Return the named cases, or those of named workloads; by default of every quick workload.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def chosen_cases(names: Sequence[str]) -> list[CaseId]:
 
 
 def chosen_case(name: str) -> CaseId:
-    """Return the one case so named.
+    """Return the named case.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def _made(side: Workshop, cases: Sequence[CaseId], steps: StepProgress) -> dict[
 
 
 def cause(error: BaseException) -> str:
-    """Say what `error` is in one line."""
+    """Return `error` in one line."""
     return str(error).splitlines()[0] if isinstance(error, TinymlError) else failure(error)[0]
 
 

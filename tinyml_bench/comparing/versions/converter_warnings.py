@@ -1,4 +1,4 @@
-"""Converter warnings in a form that two versions can be compared by."""
+"""Converter warnings, normalized so that two versions can be compared."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _cleaned(line: str) -> str:
 
 
 def gathered(warnings: Iterable[str]) -> tuple[str, ...]:
-    """Keep one of the warnings that say the same of another class, with how many more there are.
+    """Return one of the warnings that differ in a class name only, with the number of the others.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What differs between two environments in one case: the record, and how it is found."""
+"""The difference between two environments on one case."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FASTER, _SLOWER = 0.9, 1.1
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Right answers of both sides on the same images.
+    """Correct predictions of both environments on the same images.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One case in two environments.
+    """The difference of one case in two environments.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Difference:
         return plain | {"sentence": self.sentence()}
 
     def sentence(self) -> str:
-        """Say all of it in plain words."""
+        """Return the difference as a sentence."""
         parts = [_of_file(self), _of_answers(self.accuracy), of_speed(self.speed)]
         text = "; ".join(part for part in parts if part)
         return f"{text[0].upper()}{text[1:]}."
@@ -135,7 +135,7 @@ def difference(
     speed: RatioEstimate | None = None,
     untimed: str = "",
 ) -> Difference:
-    """Compare what two environments made of `case`, the old one first."""
+    """Compare a case's conversions and predictions in two environments, the old one first."""
     old, new = converted
     both = old.structure is not None and new.structure is not None
     return Difference(
@@ -154,7 +154,7 @@ def difference(
 
 
 def of_speed(speed: RatioEstimate | None) -> str:
-    """Say a ratio of times in words; nothing where there is none.
+    """Describe a ratio of times; empty where there is none.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def of_speed(speed: RatioEstimate | None) -> str:
 
 
 def share_larger(old: int, new: int) -> str:
-    """Say in words how much larger `new` bytes are.
+    """Describe how much larger `new` bytes are.
 
     Examples
     --------

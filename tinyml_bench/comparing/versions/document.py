@@ -1,4 +1,4 @@
-"""``docs/versions.md``: what changed from version to version, for the whole matrix."""
+"""``docs/versions.md``: the changes from version to version, for the whole matrix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMMAND = "tinyml-bench versions document"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is written down.
+    """The content of the page.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Page:
     left_out: dict[str, str]
 
     def text(self) -> str:
-        """Return it in Markdown."""
+        """Return the page in Markdown."""
         return "\n\n".join(part for part in self._parts() if part) + "\n"
 
     def _parts(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ class Page:
         yield self._toolchains()
 
     def _toolchains(self) -> str:
-        """Name the processor, and what of each version was installed."""
+        """Return the processor, and the packages of each version."""
         sides = [self.steps[0].old, *(step.new for step in self.steps)]
         processors = ", ".join(dict.fromkeys(side.cpu for side in sides))
         lines = [f"- TensorFlow {side.tensorflow}: {_others(side)}" for side in sides]
@@ -93,7 +93,7 @@ class Page:
 
 
 def in_short(step: Comparison) -> str:
-    """Say what a version changed over all cases, in one sentence."""
+    """Summarize a version's changes over all cases in one sentence."""
     told = [
         f"{what} in {count} case{'s' * (count != 1)}"
         for what, count in Counter(
@@ -117,7 +117,7 @@ def in_short(step: Comparison) -> str:
 
 
 def _others(side: Toolchain) -> str:
-    """Name the other packages of an environment, and their versions."""
+    """Return the other packages of an environment, with their versions."""
     return ", ".join(
         f"{name} {version}" for name, version in side.versions.items() if name != "tensorflow"
     )
@@ -162,7 +162,7 @@ def page(
 
 
 def write(written: Page, path: Path) -> str:
-    """Write the page; returns what there is to say of it.
+    """Write the page; return a message on what was written.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One environment at work: converts and evaluates cases, and keeps by content what it made."""
+"""Converting and evaluating cases in one environment, with a cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ANSWERS: Final = "version_answers"
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What an environment has.
+    """The installed versions and the processor of an environment.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Converted:
 
 
 class Workshop:
-    """A live worker in an environment, started anew after a death, and what it has made.
+    """A live worker in an environment, restarted after a crash, and its results so far.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class Workshop:
         return self._toolchain
 
     def converted(self, case: CaseId) -> Converted:
-        """Return `case` as this environment converts it, converted once.
+        """Return the conversion of `case` in this environment, made once.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Workshop:
             return self._converted[case]
 
     def answered(self, case: CaseId) -> Predictions:
-        """Return what the converted case answers on the test images, evaluated once.
+        """Return the predictions of the converted case on the test images, made once.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Workshop:
             return self._answered[case]
 
     def ask(self, operation: str, *blobs: bytes, **arguments: Any) -> Any:
-        """Have the worker perform an operation, in a fresh process where the last one died."""
+        """Let the worker perform an operation, in a new process if the last one died."""
         with self._lock:
             worker = self._hired()
             return worker.ask(operation, *blobs, **arguments)
@@ -166,7 +166,7 @@ class Workshop:
             self._worker = None
 
     def kill(self) -> None:
-        """End what the worker does, from any thread; there will be no other one."""
+        """Kill the worker, from any thread; it is not restarted."""
         self._stopped = True
         if self._worker is not None:
             self._worker.kill(_STOPPED)
@@ -223,7 +223,7 @@ class Workshop:
         return _converted(content, answer["warnings"])
 
     def _conversion_name(self, case: CaseId) -> str | None:
-        """Name all that a conversion depends on; ``None`` where that cannot be told."""
+        """Return the cache key of a conversion; ``None`` where it cannot be cached."""
         recipe = VARIANTS[case.variant]
         content = recipe.content()
         if content is None:

@@ -1,4 +1,4 @@
-"""The environments that there are names for, one a version of TensorFlow, oldest first."""
+"""The known environments, one per TensorFlow version, oldest first."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Environment:
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """What pip is asked for beside this package's own dependencies."""
+        """The requirements that pip installs beside this package's own dependencies."""
         if self.tensorflow == "nightly":
             return "tf-nightly", "tf-keras-nightly"
         return f"tensorflow=={self.tensorflow}.*", f"tf-keras=={self.tensorflow}.*"
@@ -59,7 +59,7 @@ NIGHTLY: Final = Environment("py313-tfnightly", "3.13", "nightly")
 
 
 def find(text: str, given: Mapping[str, Path] | None = None) -> Environment:
-    """Return the environment that `text` names.
+    """Return the environment called `text`.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def find(text: str, given: Mapping[str, Path] | None = None) -> Environment:
 
 
 def chosen(text: str | None, given: Mapping[str, Path]) -> tuple[Environment, ...]:
-    """Return environments of the matrix in its order; `text` is a list with commas, or ``None``.
+    """Return environments of the matrix in its order; `text` is a comma-separated list or ``None``.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def chosen(text: str | None, given: Mapping[str, Path]) -> tuple[Environment, ..
 
 
 def interpreters(assignments: list[str]) -> dict[str, Path]:
-    """Read ``VERSION=PATH`` pairs; returns interpreters by the name of the environment.
+    """Read ``VERSION=PATH`` pairs; return interpreters by environment name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Environments that are not there yet: made once in the user's cache folder, pinned by the project.
+"""Create environments in the user's cache folder, with the project's pinned versions.
 
 What is made is named after all that decides it, so that other pins make another environment.
 """
@@ -46,11 +46,11 @@ _BY_VERSION: Final = re.compile(r"(tensorflow|tf-keras)(?![\w-])")
 
 
 class EnvironmentCreationError(TinymlError):
-    """An environment could not be made; the message says why, and what to run."""
+    """An environment could not be created; the message says why, and what to run."""
 
 
 def ready(environment: Environment, root: Path, say: Say) -> Environment:
-    """Return `environment` with an interpreter that has its TensorFlow, made where there is none.
+    """Return `environment` with an interpreter that has its TensorFlow, created if needed.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def ready(environment: Environment, root: Path, say: Say) -> Environment:
 
 
 def folder_of(environment: Environment, root: Path) -> Path:
-    """Return where `environment` is made, named after all that decides what is in it."""
+    """Return the folder of `environment`, named after all that decides its content."""
     pins = _constraints(environment, root)
     name = key(
         python=environment.python,
@@ -137,7 +137,7 @@ def _make(environment: Environment, folder: Path, pins: Path | None, say: Say) -
 
 
 def _uv() -> str | None:
-    """Return the path of uv, which is quicker than pip, where it is there."""
+    """Return the path of uv, which is faster than pip, if it is installed."""
     return shutil.which("uv")
 
 
@@ -147,7 +147,7 @@ def _requirements(environment: Environment) -> tuple[str, ...]:
 
 
 def _own_requirements() -> Iterator[str]:
-    """Yield what this package declares with the extra ``tf``, but for TensorFlow itself."""
+    """Yield this package's requirements with the extra ``tf``, except TensorFlow itself."""
     try:
         declared = importlib.metadata.requires("tinyml-bench") or []
     except importlib.metadata.PackageNotFoundError:

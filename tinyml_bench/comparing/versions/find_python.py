@@ -1,4 +1,4 @@
-"""Finding a Python of a given version on this machine."""
+"""Find a Python of a given version on this machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _version_of(path: Path) -> str:
 
 
 def _told(command: str, *arguments: str) -> str:
-    """Return what a command prints; nothing where it is not there, fails or hangs."""
+    """Return what a command prints; empty where it is missing, fails or hangs."""
     if shutil.which(command) is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What two versions made differently of one network, operator by operator, in words."""
+"""The changes between two versions' conversions of one network, operator by operator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAYERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class GraphChange:
-    """One change that several operators may share.
+    """A change that several operators may share.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class GraphChange:
 
 
 def in_words(change: GraphChange) -> str:
-    """Say what a change of granularity means; any other one as it is written.
+    """Return a change as text; for granularity, with its meaning.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def in_words(change: GraphChange) -> str:
 
 
 def graph_changes(old: Structure, new: Structure) -> tuple[GraphChange, ...]:
-    """Return what differs between two structures; names of tensors do not count.
+    """Return the differences of two structures; tensor names do not count.
 
     Operators are paired in the order in which they run, by their names.
     """

@@ -1,4 +1,4 @@
-"""What upstream says of the changes in a version of TensorFlow, and where."""
+"""Upstream's notes on the changes in each TensorFlow version, with links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RELEASES = "https://github.com/tensorflow/tensorflow/releases/tag/"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One change that upstream tells of.
+    """A change that upstream documents.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ _NOTES: Final = {
 
 
 def notes(version: str) -> tuple[Note, ...]:
-    """Return what upstream tells of a minor version; empty where nothing was found.
+    """Return upstream's notes on a minor version; empty where none are known.
 
     Examples
     --------

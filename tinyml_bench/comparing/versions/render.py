@@ -1,4 +1,4 @@
-"""A comparison of two environments as text, Markdown or JSON."""
+"""Render a comparison of two environments as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROOM_FOR_ALL = 60
 
 
 def rendered(found: Comparison, form: str, width: int) -> str:
-    """Return `found` for people (``"text"``, ``"markdown"``) or for programs (``"json"``)."""
+    """Return `comparison` for people (``"text"``, ``"markdown"``) or programs (``"json"``)."""
     if form == "json":
         return json.dumps(found.as_dict(), indent=1)
     parts = _markdown(found) if form == "markdown" else _text(found, width)
@@ -38,7 +38,7 @@ def _text(found: Comparison, width: int) -> Iterator[str]:
 
 
 def lines_of(found: Comparison, *, brief: bool = False) -> str:
-    """Return the table of a comparison and what there is to say of each case, in Markdown.
+    """Return the table of a comparison and a list of the cases' differences, in Markdown.
 
     With `brief`, cases of which the table says all share one line.
     """
@@ -82,7 +82,7 @@ def _time(one: Difference) -> str:
 
 
 def _evidence(one: Difference) -> Iterator[str]:
-    """Yield what stands behind the sentence, a line each."""
+    """Yield the details behind a difference's sentence, line by line."""
     accuracy = one.accuracy
     if accuracy.lost or accuracy.won:
         yield (

@@ -1,4 +1,4 @@
-"""The speed of two environments: each times the same case, in turns, in processes of their own."""
+"""Time a case in two environments, in turns, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONFIDENCE: Final = 0.95
 
 
 def race(old: Workshop, new: Workshop, case: CaseId, seconds: float) -> RatioEstimate:
-    """Time `case` in both environments in turns; the ratio is the new one's time / the old one's.
+    """Time `case` in both environments in turns; the ratio is new time / old time.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def race(old: Workshop, new: Workshop, case: CaseId, seconds: float) -> RatioEst
 
 
 def _instance(sides: tuple[Workshop, Workshop]) -> tuple[list[float], list[float]]:
-    """Return nanoseconds of one inference, a list for each side."""
+    """Return nanoseconds per inference, a list for each environment."""
     told: list[dict[str, Any]] = [side.ask("prepare")[0] for side in sides]
     clock = "thread" if all(one["clock"] == "thread" for one in told) else "wall"
     repeats = [max(1, min(_MOST_REPEATS, _SAMPLE_NS // int(one["ns"]))) for one in told]

@@ -1,4 +1,4 @@
-"""What of a case may change from version to version, and when it counts as changed."""
+"""The traits of a case that a bisection can follow, and when each counts as changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What looking at one trait in two versions has shown.
+    """The comparison of one trait in two versions.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """One trait, and how much of a change is none.
+    """A trait, and the change that counts as none.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Trait:
 
 
 def trait(name: str, case: CaseId) -> Trait:
-    """Return the trait of that name.
+    """Return the trait called `name`.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def trait(name: str, case: CaseId) -> Trait:
 
 
 def stored_payload(model: ModelFile) -> int:
-    """Return the bytes of what a file stores: values, scales and zero points.
+    """Return the stored payload of a file: the bytes of values, scales and zero points.
 
     How they are packed, names and versions are left out, so that only another network, or another
     quantization of it, gives another number.
@@ -135,7 +135,7 @@ def _latency(old: Workshop, new: Workshop, case: CaseId, limit: float) -> Probe:
 
 
 def _apart(speed: RatioEstimate, limit: float) -> bool:
-    """Whether the whole interval lies beyond the limit."""
+    """Whether the whole interval is beyond the limit."""
     return speed.low > 1 + limit or speed.high < 1 / (1 + limit)
 
 

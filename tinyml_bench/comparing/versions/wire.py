@@ -1,4 +1,4 @@
-"""Messages between this process and a worker in another environment: JSON and raw bytes.
+"""The message protocol with a worker in another environment: JSON and raw bytes.
 
 Nothing is pickled, as the two sides may have different versions of every library. Only the standard
 library is imported here: the other side may have nothing else.
@@ -21,11 +21,11 @@ Read = Callable[[int], bytes]
 
 
 class GarbageError(Exception):
-    """What came is no message of this protocol."""
+    """The received bytes are no message of this protocol."""
 
 
 def packed(header: Header, blobs: Sequence[bytes] = ()) -> bytes:
-    """Return one message: plain JSON values, and any number of byte strings.
+    """Return a message as bytes: plain JSON values, and any number of byte strings.
 
     Examples
     --------
