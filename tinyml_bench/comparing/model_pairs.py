@@ -90,8 +90,8 @@ class Answer:
 
     def line(self) -> str:
         """Return the answer in one line."""
-        said = f"error: {self.error}" if self.comparison is None else self.comparison.sentence()
-        return f"{self.pair.case}: {said}" if self.pair.case else said
+        outcome = f"error: {self.error}" if self.comparison is None else self.comparison.sentence()
+        return f"{self.pair.case}: {outcome}" if self.pair.case else outcome
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields of the comparison, or the error, with the case if it is known."""
@@ -226,8 +226,8 @@ def _export(case: CaseId, output: Path, folder: Path, what: str) -> None:
     # A worker that is killed may still write: what it leaves then is worth no error.
     with tempfile.TemporaryDirectory(
         prefix="tinyml-bench-export-", ignore_cleanup_errors=True
-    ) as mine:
-        cache, scratch = Path(mine, "cache"), Path(mine, "scratch")
+    ) as temporary:
+        cache, scratch = Path(temporary, "cache"), Path(temporary, "scratch")
         cache.mkdir()
         scratch.mkdir()
         _lend_cache(cache)
@@ -251,14 +251,14 @@ def _export(case: CaseId, output: Path, folder: Path, what: str) -> None:
         raise _refusal(case, what, done.stderr)
 
 
-def _refusal(case: CaseId, what: str, said: str) -> TinymlError:
-    if "invalid choice: 'export'" in said or "No module named tinyml_bench" in said:
+def _refusal(case: CaseId, what: str, errors: str) -> TinymlError:
+    if "invalid choice: 'export'" in errors or "No module named tinyml_bench" in errors:
         return UsageError(
             f"{what} is too old to know `tinyml-bench export`; convert {case} there by other means "
             f"and compare the files: tinyml-bench ab OLD.tflite NEW.tflite"
         )
     last = next(
-        (line for line in reversed(said.splitlines()) if line.strip()), "it gives no reason"
+        (line for line in reversed(errors.splitlines()) if line.strip()), "it gives no reason"
     )
     return ModelFileError(
         f"{what} cannot export {case}: {last.removeprefix('tinyml-bench: error: ')}"

@@ -141,14 +141,15 @@ class Comparison:
 
     def sentence(self) -> str:
         """Return the outcome in one line."""
-        one = self.estimate
-        ratio = f"ratio {one.ratio:.3f} [{one.low:.3f}, {one.high:.3f}]"
+        estimate = self.estimate
+        ratio = f"ratio {estimate.ratio:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
         basis = f"limit {100 * self.limit:g} %, {self.instances} pairs of interpreters"
         if self.verdict == SLOWER:
-            return f"slower by {_percent(one.ratio, one.low, one.high)}; {basis}"
+            return f"slower by {_percent(estimate.ratio, estimate.low, estimate.high)}; {basis}"
         if self.verdict == FASTER:
             # Of a negative slowdown the ends swap.
-            return f"faster by {_percent(2 - one.ratio, 2 - one.high, 2 - one.low)}; {basis}"
+            gain = _percent(2 - estimate.ratio, 2 - estimate.high, 2 - estimate.low)
+            return f"faster by {gain}; {basis}"
         if self.verdict == NO_DIFFERENCE:
             return f"no difference: {ratio}; {basis}"
         return f"inconclusive: {ratio}; {basis}; give it more time with --time-limit"
@@ -206,8 +207,8 @@ def compare_files(old: Path, new: Path, plan: Plan | None = None) -> Comparison:
         for path in (old, new):
             _settled(executor.submit(_try, path, plan.runtime), str(path))
         both = f"{old} or {new}"
-        found: Comparison = _settled(executor.submit(_compare, old, new, plan, started), both)
-        return found
+        comparison: Comparison = _settled(executor.submit(_compare, old, new, plan, started), both)
+        return comparison
 
 
 def measure(old: Runner, new: Runner, plan: Plan, started: float, seed: int = 0) -> Comparison:
@@ -261,7 +262,7 @@ def decide(estimate: RatioEstimate, plan: Plan) -> str:
 
 
 def _percent(ratio: float, low: float, high: float) -> str:
-    ratio, low, high = (100 * (one - 1) for one in (ratio, low, high))
+    ratio, low, high = (100 * (bound - 1) for bound in (ratio, low, high))
     return f"{ratio:.1f} % [{low:.1f}, {high:.1f}]"
 
 

@@ -93,8 +93,8 @@ class Comparison:
 
     def _counts(self) -> str:
         counts = Counter(one.verdict for one in self.findings)
-        told = ", ".join(f"{counts[one]} {one}" for one in Verdict if counts[one])
-        return f"{len(self.findings)} figures: {told}" if told else "no case is in both runs"
+        tally = ", ".join(f"{counts[one]} {one}" for one in Verdict if counts[one])
+        return f"{len(self.findings)} figures: {tally}" if tally else "no case is in both runs"
 
     def _told(self) -> Iterator[str]:
         yield self._news()
@@ -144,9 +144,9 @@ class _Judging:
         if measured.crash is None and baseline is None:
             reason = f"{self._name} has no figures of it: {self._reason(case)}"
             return [Finding(str(case), "case", Verdict.INCOMPARABLE, fails=False, reason=reason)]
-        found = self._judge.judge(measured)
+        findings = self._judge.judge(measured)
         # What to run next in a suite of baselines is no advice here.
-        return [replace(one, advice="") for one in found]
+        return [replace(one, advice="") for one in findings]
 
     def flips(self, case: CaseId) -> int:
         """Count the images of which another class is predicted; 0 where that cannot be told."""

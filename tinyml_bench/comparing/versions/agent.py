@@ -106,8 +106,8 @@ class Agent:
         """Load a workload; return what its conversion and evaluation depend on."""
         from tinyml_bench.measuring import worker_tasks
 
-        found, images = self._workload(workload)
-        described = worker_tasks.describe(found, images)
+        registered, images = self._workload(workload)
+        described = worker_tasks.describe(registered, images)
         self._described.add(workload)
         return {
             "network": described.network_sha256,
@@ -125,12 +125,13 @@ class Agent:
         if workload not in self._described:
             # What loading warns of is not the converter's.
             self.do_describe(workload)
-        found, images = self._workload(workload)
+        registered, images = self._workload(workload)
         with _outspoken(), warnings.catch_warnings(record=True) as caught, silenced() as chatter:
             warnings.simplefilter("always")
-            content = worker_tasks.convert(found, images, VARIANTS[variant])
-        said = [f"{one.category.__name__}: {one.message}" for one in caught]
-        return {"warnings": list(native_warnings([*said, *chatter.text.splitlines()]))}, [content]
+            content = worker_tasks.convert(registered, images, VARIANTS[variant])
+        messages = [f"{one.category.__name__}: {one.message}" for one in caught]
+        messages += chatter.text.splitlines()
+        return {"warnings": list(native_warnings(messages))}, [content]
 
     def do_evaluate(self, content: bytes, workload: str, samples: int, batch: int | None) -> Answer:
         """Evaluate the first test images, `batch` at a time; by the network without `content`."""
@@ -207,8 +208,8 @@ class Agent:
         if not self._registered:
             Project.find(Path.cwd()).register()
             self._registered = True
-        found = WORKLOADS[name]
-        return found, SizedDataset(DATASETS[found.dataset], found.input_size)
+        workload = WORKLOADS[name]
+        return workload, SizedDataset(DATASETS[workload.dataset], workload.input_size)
 
 
 def _file(content: bytes, image: Any) -> Callable[[], Callable[[], object]]:

@@ -123,8 +123,8 @@ class Bisection:
         return json.dumps({"case": str(self.case), **plain, "release_notes": notes}, indent=1)
 
     def _lines(self) -> Iterator[str]:
-        made = f"{self.conversions} conversion{'s' * (self.conversions != 1)}"
-        basis = f"tried {', '.join(self.tried)}; {made}, {self.seconds:.0f} s"
+        conversions = f"{self.conversions} conversion{'s' * (self.conversions != 1)}"
+        basis = f"tried {', '.join(self.tried)}; {conversions}, {self.seconds:.0f} s"
         if not self.first:
             yield f"{self.case}: {self.trait} has not changed from {self.tried[0]} to {self.before}"
             yield f"  {self.words}"

@@ -90,7 +90,7 @@ def compare(
         One of them cannot be had.
     """
     with StepProgress("comparing", len(cases) * (3 if plan.seconds else 2)) as steps:
-        sides = [ready(one, project.root, steps.say) for one in (old, new)]
+        sides = [ready(environment, project.root, steps.say) for environment in (old, new)]
         with opened(sides, Cache(), plan.samples) as (first, second):
             return compared(first, second, cases, plan, steps)
 
@@ -114,14 +114,14 @@ def compared(
             # Both are idle but for this: nothing else is converted meanwhile.
             speed, untimed = _timed(old, new, case, plan.seconds)
             steps.advance(f"timed {case}")
-        found = difference(
+        change = difference(
             case,
             (old.converted(case), new.converted(case)),
             (old.answered(case), new.answered(case)),
             speed,
             untimed,
         )
-        differences.append(replace(found, remarks=tuple(_remarks(pair, case))))
+        differences.append(replace(change, remarks=tuple(_remarks(pair, case))))
     return Comparison(toolchains[0], toolchains[1], tuple(differences), failed)
 
 

@@ -33,16 +33,16 @@ def native_warnings(lines: Iterable[str]) -> tuple[str, ...]:
     ... ])
     ('c.cc: Ignored output_format.',)
     """
-    said = (_cleaned(line.strip()) for line in lines)
-    return tuple(dict.fromkeys(line for line in said if line))
+    cleaned = (_cleaned(line.strip()) for line in lines)
+    return tuple(dict.fromkeys(line for line in cleaned if line))
 
 
 def _cleaned(line: str) -> str:
     if _START_UP in line:
         return ""
-    found = _NATIVE.match(line)
-    if found:
-        level, file, text = found.groups()
+    match = _NATIVE.match(line)
+    if match:
+        level, file, text = match.groups()
         if level == "I":
             return ""
         # Line numbers, and the folders above, change with every version.

@@ -50,13 +50,13 @@ class Accuracy:
     @classmethod
     def of(cls, old: Predictions, new: Predictions) -> Accuracy:
         """Compare predictions on the same images."""
-        found = discordance("accuracy", old, new)
-        assert isinstance(found, Discordance)  # noqa: S101 - accuracy needs no reference
+        discordant = discordance("accuracy", old, new)
+        assert isinstance(discordant, Discordance)  # noqa: S101 - accuracy needs no reference
         return cls(
             old.accuracy,
             new.accuracy,
-            len(found.lost),
-            len(found.won),
+            len(discordant.lost),
+            len(discordant.won),
             len(old.flips(new)),
             old.samples,
         )
@@ -64,10 +64,10 @@ class Accuracy:
     @property
     def p(self) -> float:
         """Two-sided exact p-value of "the accuracies differ"; see :func:`stats.mcnemar_p`."""
-        one = min(
+        one_sided = min(
             significance.mcnemar_p(self.lost, self.won), significance.mcnemar_p(self.won, self.lost)
         )
-        return min(1.0, 2 * one)
+        return min(1.0, 2 * one_sided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +200,11 @@ def _of_file(one: Difference) -> str:
     return f"{size}: {', '.join(map(in_words, one.changes))}"
 
 
-def _of_answers(found: Accuracy) -> str:
-    if not found.flipped:
-        return f"all {found.samples:,} images are answered alike"
-    flips = f"{found.flipped:,} of {found.samples:,} images are answered differently"
-    if found.p >= ALPHA:
+def _of_answers(accuracy: Accuracy) -> str:
+    if not accuracy.flipped:
+        return f"all {accuracy.samples:,} images are answered alike"
+    flips = f"{accuracy.flipped:,} of {accuracy.samples:,} images are answered differently"
+    if accuracy.p >= ALPHA:
         return f"{flips}, the accuracy is no other than chance may make it"
-    way = "better" if found.won > found.lost else "worse"
-    return f"{flips}, the accuracy is {way} by {100 * abs(found.new - found.old):.2f} points"
+    way = "better" if accuracy.won > accuracy.lost else "worse"
+    return f"{flips}, the accuracy is {way} by {100 * abs(accuracy.new - accuracy.old):.2f} points"

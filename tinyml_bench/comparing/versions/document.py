@@ -94,7 +94,7 @@ class Page:
 
 def in_short(step: Comparison) -> str:
     """Summarize a version's changes over all cases in one sentence."""
-    told = [
+    parts = [
         f"{what} in {count} case{'s' * (count != 1)}"
         for what, count in Counter(
             in_words(change) for one in step.differences for change in one.changes
@@ -104,16 +104,16 @@ def in_short(step: Comparison) -> str:
     if flipped:
         most = f"{max(flipped):,} of {step.differences[0].accuracy.samples:,}"
         cases = "1 case answers" if len(flipped) == 1 else f"{len(flipped)} cases answer"
-        told.append(f"{cases} differently, on {most} images at most")
+        parts.append(f"{cases} differently, on {most} images at most")
     else:
-        told.append("every image is answered as before")
+        parts.append("every image is answered as before")
     for one in step.differences:
-        said = of_speed(one.speed)
-        if said.startswith(("runs", "takes")):
-            told.append(f"`{one.case.variant}` {said}")
+        speed = of_speed(one.speed)
+        if speed.startswith(("runs", "takes")):
+            parts.append(f"`{one.case.variant}` {speed}")
     if step.failed:
-        told.append(f"{len(step.failed)} could not be compared")
-    return "; ".join(told) + "."
+        parts.append(f"{len(step.failed)} could not be compared")
+    return "; ".join(parts) + "."
 
 
 def _others(side: Toolchain) -> str:
@@ -135,30 +135,30 @@ def page(
     """
     left_out: dict[str, str] = {}
     shops: list[Workshop] = []
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     total = (len(environments) - 1) * len(cases) * (3 if plan.seconds else 2)
     with StepProgress("comparing", total) as steps:
         try:
             for environment in environments:
                 try:
-                    made = ready(environment, project.root, steps.say)
-                    shop = Workshop(made, Cache(), plan.samples)
+                    created = ready(environment, project.root, steps.say)
+                    shop = Workshop(created, Cache(), plan.samples)
                     _ = shop.toolchain
                 except TinymlError as error:
                     left_out[environment.tensorflow] = cause(error)
                     continue
                 shops.append(shop)
                 if len(shops) > 1:
-                    found.append(compared(shops[-2], shops[-1], cases, plan, steps))
+                    comparisons.append(compared(shops[-2], shops[-1], cases, plan, steps))
                     shops[-2].close()
         finally:
             for shop in shops:
                 shop.kill()
                 shop.close()
-    if not found:
+    if not comparisons:
         reasons = "; ".join(f"{one}: {why}" for one, why in left_out.items())
         raise UsageError(f"fewer than two versions of TensorFlow can be had: {reasons}")
-    return Page(tuple(found), left_out)
+    return Page(tuple(comparisons), left_out)
 
 
 def write(written: Page, path: Path) -> str:

@@ -203,8 +203,8 @@ class Workshop:
 
     def _description(self, case: CaseId) -> dict[str, Any]:
         if case.workload not in self._described:
-            told, _ = self.ask("describe", workload=case.workload)
-            self._described[case.workload] = told
+            description, _ = self.ask("describe", workload=case.workload)
+            self._described[case.workload] = description
         return self._described[case.workload]
 
     def _convert(self, case: CaseId) -> Converted:
@@ -212,9 +212,9 @@ class Workshop:
             return Converted(b"", None)
         name = self._conversion_name(case)
         path = self.cache.get(_MODELS, name, ".tflite") if name else None
-        told = self.cache.get_json(_MODELS, name) if name else None
-        if path is not None and isinstance(told, list):
-            return _converted(path.read_bytes(), told)
+        warnings = self.cache.get_json(_MODELS, name) if name else None
+        if path is not None and isinstance(warnings, list):
+            return _converted(path.read_bytes(), warnings)
         answer, (content,) = self.ask("convert", workload=case.workload, variant=case.variant)
         self.conversions += 1
         if name:
@@ -256,19 +256,19 @@ class Workshop:
             return recalled
         wanted = {"workload": case.workload, "samples": samples}
         try:
-            told, (scores, labels) = self.ask("evaluate", content, batch=None, **wanted)
+            answer, (scores, labels) = self.ask("evaluate", content, batch=None, **wanted)
         except WorkerCrashed:
             # Kernels of some versions end the process on several images at a time, not on one.
-            told, (scores, labels) = self.ask("evaluate", content, batch=1, **wanted)
+            answer, (scores, labels) = self.ask("evaluate", content, batch=1, **wanted)
             self.one_by_one.add(case)
-        table = np.frombuffer(scores, np.float32).reshape(told["shape"])
+        table = np.frombuffer(scores, np.float32).reshape(answer["shape"])
         answers = Predictions.from_labels(table.argmax(axis=1), np.frombuffer(labels, np.int64))
-        kept = {
+        entry = {
             "predicted": answers.predicted.tolist(),
             "labels": answers.labels.tolist(),
             "one_by_one": case in self.one_by_one,
         }
-        self.cache.put_json(_ANSWERS, name, kept)
+        self.cache.put_json(_ANSWERS, name, entry)
         return answers
 
 

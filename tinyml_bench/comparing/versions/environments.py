@@ -82,17 +82,17 @@ def find(text: str, given: Mapping[str, Path] | None = None) -> Environment:
     known = {one.name: one for one in (*MATRIX, NIGHTLY)}
     versions = {one.tensorflow: one for one in known.values()}
     version = _VERSION.fullmatch(text)
-    found = known.get(text) or versions.get(version[1] if version else text)
-    if found is not None:
-        return replace(found, interpreter=(given or {}).get(found.name))
+    environment = known.get(text) or versions.get(version[1] if version else text)
+    if environment is not None:
+        return replace(environment, interpreter=(given or {}).get(environment.name))
     if version:
         raise UsageError(_unknown_version(version[1], list(versions)))
     if "/" in text or Path(text).exists():
         return Environment(text, interpreter=_interpreter(Path(text).expanduser()))
-    if (named := _NAME.fullmatch(text)) and (there := versions.get(f"{named[2]}.{named[3]}")):
+    if (named := _NAME.fullmatch(text)) and (expected := versions.get(f"{named[2]}.{named[3]}")):
         raise UsageError(
-            f"{text!r} is no environment of the matrix: TensorFlow {there.tensorflow} is run with "
-            f"Python {there.python} there; expected {there.name!r}"
+            f"{text!r} is no environment of the matrix: TensorFlow {expected.tensorflow} is run "
+            f"with Python {expected.python} there; expected {expected.name!r}"
         )
     raise UsageError(unknown_name("environment", text, [*known, *versions]))
 
@@ -126,15 +126,15 @@ def interpreters(assignments: list[str]) -> dict[str, Path]:
     UsageError
         One is of another form, its version is unknown, or there is no such file.
     """
-    given = {}
+    by_name = {}
     for text in assignments:
         name, separator, path = text.partition("=")
         if not (name and separator and path):
             raise UsageError(
                 f"expected VERSION=INTERPRETER, such as 2.16=/path/bin/python, got {text!r}"
             )
-        given[find(name).name] = _interpreter(Path(path).expanduser())
-    return given
+        by_name[find(name).name] = _interpreter(Path(path).expanduser())
+    return by_name
 
 
 def _interpreter(path: Path) -> Path:

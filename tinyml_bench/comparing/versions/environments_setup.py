@@ -69,8 +69,8 @@ def ready(environment: Environment, root: Path, say: Say) -> Environment:
     """
     if environment.interpreter is not None:
         return environment
-    made = _of_tox(environment, root) or _made(environment, root, say)
-    return replace(environment, interpreter=made)
+    interpreter = _of_tox(environment, root) or _made(environment, root, say)
+    return replace(environment, interpreter=interpreter)
 
 
 def folder_of(environment: Environment, root: Path) -> Path:
@@ -88,9 +88,9 @@ def _of_tox(environment: Environment, root: Path) -> Path | None:
     """Return the interpreter of a tox environment in which TensorFlow has been installed."""
     folder = root / ".tox" / environment.name
     # The last file of the package that is installed after TensorFlow: it may be under way.
-    there = any(folder.glob("lib/python3*/site-packages/tf_keras*.dist-info/RECORD"))
+    is_installed = any(folder.glob("lib/python3*/site-packages/tf_keras*.dist-info/RECORD"))
     path = folder / "bin" / "python"
-    return path if there and path.exists() else None
+    return path if is_installed and path.exists() else None
 
 
 def _made(environment: Environment, root: Path, say: Say) -> Path:
@@ -174,7 +174,7 @@ def _run(command: Sequence[str], environment: Environment, say: Say) -> None:
             if line.lstrip().startswith(_SHOWN):
                 say(f"{environment.name}: {line.strip()}")
     if process.returncode:
-        raise _refused(environment, list(last))
+        raise _creation_error(environment, list(last))
 
 
 @contextmanager
@@ -196,11 +196,11 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             raise
 
 
-def _refused(environment: Environment, lines: Sequence[str]) -> EnvironmentCreationError:
+def _creation_error(environment: Environment, lines: Sequence[str]) -> EnvironmentCreationError:
     text = "\n".join(lines)
     # Without a network the last words are about versions that are not found.
     shown = [line for line in lines if _NO_NETWORK.search(line)][-2:] or lines[-_LAST_LINES:]
-    said = "\n".join(f"  | {line.strip()}" for line in shown if line)
+    quoted = "\n".join(f"  | {line.strip()}" for line in shown if line)
     name = environment.name
     if _NO_NETWORK.search(text):
         why = (
@@ -217,4 +217,4 @@ def _refused(environment: Environment, lines: Sequence[str]) -> EnvironmentCreat
         )
     else:
         why = f"{name} cannot be made: installing failed"
-    return EnvironmentCreationError(f"{why}\n{said}")
+    return EnvironmentCreationError(f"{why}\n{quoted}")

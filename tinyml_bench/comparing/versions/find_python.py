@@ -42,24 +42,24 @@ def _candidates(version: str) -> Iterator[Path]:
         if path.is_file():
             yield path
     for root in _pyenv_roots():
-        found = sorted((root / "versions").glob(f"{version}.*/bin/python{version}"))
-        yield from reversed(found)
-    told = _told("uv", "python", "find", "--no-python-downloads", version)
-    if told:
-        yield Path(told)
+        interpreters = sorted((root / "versions").glob(f"{version}.*/bin/python{version}"))
+        yield from reversed(interpreters)
+    printed = _output("uv", "python", "find", "--no-python-downloads", version)
+    if printed:
+        yield Path(printed)
 
 
 def _pyenv_roots() -> Iterator[Path]:
-    root = os.environ.get("PYENV_ROOT") or _told("pyenv", "root")
+    root = os.environ.get("PYENV_ROOT") or _output("pyenv", "root")
     yield from [Path(root)] if root else []
     yield Path.home() / ".pyenv"
 
 
 def _version_of(path: Path) -> str:
-    return _told(str(path), "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    return _output(str(path), "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
 
 
-def _told(command: str, *arguments: str) -> str:
+def _output(command: str, *arguments: str) -> str:
     """Return what a command prints; empty where it is missing, fails or hangs."""
     if shutil.which(command) is None:
         return ""

@@ -73,18 +73,18 @@ def graph_changes(old: Structure, new: Structure) -> tuple[GraphChange, ...]:
 
     Operators are paired in the order in which they run, by their names.
     """
-    found: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     for before, after in _paired(old.operators, new.operators):
-        found.update(_changes(before, after))
+        counts.update(_changes(before, after))
     for side, one, other in (
         ("input", old.inputs, new.inputs),
         ("output", old.outputs, new.outputs),
     ):
         if one != other:
-            found[f"the model's {side}", ", ".join(one), ", ".join(other)] += 1
+            counts[f"the model's {side}", ", ".join(one), ", ".join(other)] += 1
     if old.sparse_tensors != new.sparse_tensors:
-        found["sparse tensors", str(old.sparse_tensors), str(new.sparse_tensors)] += 1
-    return tuple(GraphChange(*change, count) for change, count in found.items())
+        counts["sparse tensors", str(old.sparse_tensors), str(new.sparse_tensors)] += 1
+    return tuple(GraphChange(*change, count) for change, count in counts.items())
 
 
 def stored_changes(old: Structure, new: Structure) -> dict[str, tuple[int, int]]:
@@ -109,9 +109,9 @@ def _paired(
 
 def _changes(old: Operator | None, new: Operator | None) -> Iterator[tuple[str, str, str]]:
     if old is None or new is None:
-        there = old or new
-        assert there is not None  # noqa: S101 - one of a pair is there
-        yield there.kind, "", "removed" if new is None else "added"
+        operator = old or new
+        assert operator is not None  # noqa: S101 - one of a pair is there
+        yield operator.kind, "", "removed" if new is None else "added"
         return
     if old.computes != new.computes:
         yield f"{old.name} computes", old.computes, new.computes

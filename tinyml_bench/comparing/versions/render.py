@@ -14,54 +14,54 @@ _HEADINGS = ("case", "bytes", "flipped", "right, %", "time")
 _ROOM_FOR_ALL = 60
 
 
-def rendered(found: Comparison, form: str, width: int) -> str:
+def rendered(comparison: Comparison, form: str, width: int) -> str:
     """Return `comparison` for people (``"text"``, ``"markdown"``) or programs (``"json"``)."""
     if form == "json":
-        return json.dumps(found.as_dict(), indent=1)
-    parts = _markdown(found) if form == "markdown" else _text(found, width)
+        return json.dumps(comparison.as_dict(), indent=1)
+    parts = _markdown(comparison) if form == "markdown" else _text(comparison, width)
     return "\n\n".join(part for part in parts if part)
 
 
-def _text(found: Comparison, width: int) -> Iterator[str]:
-    yield filled(f"{found.old} -> {found.new}", width)
-    if found.differences:
-        rows = [_HEADINGS, *(_row(one) for one in found.differences)]
+def _text(comparison: Comparison, width: int) -> Iterator[str]:
+    yield filled(f"{comparison.old} -> {comparison.new}", width)
+    if comparison.differences:
+        rows = [_HEADINGS, *(_row(one) for one in comparison.differences)]
         if width < _ROOM_FOR_ALL:
             # The sentences below say how many are flipped.
             rows = [(*row[:2], *row[3:]) for row in rows]
         yield rows_of_text(rows[0], rows[1:], width)
-    for one in found.differences:
+    for one in comparison.differences:
         lines = [f"{one.case}: {one.sentence()}", *(f"  {line}" for line in _evidence(one))]
         yield "\n".join(filled(line, width) for line in lines)
-    for case, why in found.failed.items():
+    for case, why in comparison.failed.items():
         yield filled(f"{case}: cannot be compared: {why}", width)
 
 
-def lines_of(found: Comparison, *, brief: bool = False) -> str:
+def lines_of(comparison: Comparison, *, brief: bool = False) -> str:
     """Return the table of a comparison and a list of the cases' differences, in Markdown.
 
     With `brief`, cases of which the table says all share one line.
     """
     parts = []
-    if found.differences:
+    if comparison.differences:
         align = ("left", *["right"] * (len(_HEADINGS) - 1))
-        rows = [_row(one) for one in found.differences]
+        rows = [_row(one) for one in comparison.differences]
         parts.append(table(rows, "github", align, _HEADINGS))
     lines = []
-    told = [one for one in found.differences if not (brief and one.is_dull)]
-    for one in told:
+    listed = [one for one in comparison.differences if not (brief and one.is_dull)]
+    for one in listed:
         lines.append(f"- `{one.case}`: {one.sentence()}")
         lines += [f"  - {line}" for line in _evidence(one)]
-    if len(told) < len(found.differences):
-        others = "The others" if told else "All of them"
+    if len(listed) < len(comparison.differences):
+        others = "The others" if listed else "All of them"
         lines.append(f"- {others}: the same operators and answers, no difference in speed shown.")
-    lines += [f"- `{case}`: cannot be compared: {why}" for case, why in found.failed.items()]
+    lines += [f"- `{case}`: cannot be compared: {why}" for case, why in comparison.failed.items()]
     return "\n\n".join([*parts, "\n".join(lines)])
 
 
-def _markdown(found: Comparison) -> Iterator[str]:
-    yield f"### {found.old} -> {found.new}"
-    yield lines_of(found)
+def _markdown(comparison: Comparison) -> Iterator[str]:
+    yield f"### {comparison.old} -> {comparison.new}"
+    yield lines_of(comparison)
 
 
 def _row(one: Difference) -> tuple[str, ...]:

@@ -54,19 +54,19 @@ def race(old: Workshop, new: Workshop, case: CaseId, seconds: float) -> RatioEst
             break
         first = len(ratios) % 2
         times = _instance(sides if not first else (new, old))
-        mine, theirs = times if not first else times[::-1]
-        ratios.append(statistics.median(theirs) / statistics.median(mine))
-        pairs += len(mine)
+        old_times, new_times = times if not first else times[::-1]
+        ratios.append(statistics.median(new_times) / statistics.median(old_times))
+        pairs += len(old_times)
     return instance_ratio(ratios, pairs, confidence=_CONFIDENCE)
 
 
 def _instance(sides: tuple[Workshop, Workshop]) -> tuple[list[float], list[float]]:
     """Return nanoseconds per inference, a list for each environment."""
-    told: list[dict[str, Any]] = [side.ask("prepare")[0] for side in sides]
-    clock = "thread" if all(one["clock"] == "thread" for one in told) else "wall"
-    repeats = [max(1, min(_MOST_REPEATS, _SAMPLE_NS // int(one["ns"]))) for one in told]
+    prepared: list[dict[str, Any]] = [side.ask("prepare")[0] for side in sides]
+    clock = "thread" if all(one["clock"] == "thread" for one in prepared) else "wall"
+    repeats = [max(1, min(_MOST_REPEATS, _SAMPLE_NS // int(one["ns"]))) for one in prepared]
     # A slow case is timed as often as it takes, and no more.
-    samples = _SAMPLES if max(int(one["ns"]) for one in told) < 20_000_000 else 1
+    samples = _SAMPLES if max(int(one["ns"]) for one in prepared) < 20_000_000 else 1
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(_TURNS):
         for which in (0, 1) if turn % 2 == 0 else (1, 0):

@@ -104,19 +104,19 @@ def _size(old: Workshop, new: Workshop, case: CaseId, limit: float) -> Probe:
 
 
 def _operators(old: Workshop, new: Workshop, case: CaseId, _: float) -> Probe:
-    mine, theirs = (side.converted(case).structure for side in (old, new))
-    assert mine is not None and theirs is not None  # noqa: S101, PT018 - a file has a structure
-    changes = graph_changes(mine, theirs)
+    before, after = (side.converted(case).structure for side in (old, new))
+    assert before is not None and after is not None  # noqa: S101, PT018 - a file has a structure
+    changes = graph_changes(before, after)
     return Probe(bool(changes), ", ".join(map(str, changes)) or "the same operators and types")
 
 
 def _accuracy(old: Workshop, new: Workshop, case: CaseId, limit: float) -> Probe:
-    found = Accuracy.of(old.answered(case), new.answered(case))
+    accuracy = Accuracy.of(old.answered(case), new.answered(case))
     text = (
-        f"{100 * found.old:.2f} -> {100 * found.new:.2f} %; {found.lost} images lost, "
-        f"{found.won} won, exact paired test: p = {found.p:.2g}"
+        f"{100 * accuracy.old:.2f} -> {100 * accuracy.new:.2f} %; {accuracy.lost} images lost, "
+        f"{accuracy.won} won, exact paired test: p = {accuracy.p:.2g}"
     )
-    return Probe(abs(found.new - found.old) > limit, text)
+    return Probe(abs(accuracy.new - accuracy.old) > limit, text)
 
 
 def _agreement(old: Workshop, new: Workshop, case: CaseId, limit: float) -> Probe:
