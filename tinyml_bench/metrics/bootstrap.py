@@ -121,8 +121,8 @@ def paired_ratio(
         raise ValueError(
             f"expected at least {FEWEST_PAIRS} pairs of times, got {len(case)} and {len(sibling)}"
         )
-    kept = _kept(case, sibling)
-    case, sibling = case[kept], sibling[kept]
+    quiet = _quiet_pairs(case, sibling)
+    case, sibling = case[quiet], sibling[quiet]
     picks = _circular_blocks(len(case), resamples, seed)
     step = max(1, _AT_ONCE // len(case))
     ratios = np.concatenate(
@@ -133,7 +133,7 @@ def paired_ratio(
     )
     ratio = float(np.median(case) / np.median(sibling))
     low, high = _percentiles(ratios, ratio, confidence)
-    return RatioEstimate(ratio, low, high, confidence, len(case), len(kept) - len(case))
+    return RatioEstimate(ratio, low, high, confidence, len(case), len(quiet) - len(case))
 
 
 def instance_ratio(
@@ -209,7 +209,7 @@ def _times(values: ArrayLike) -> Times:
     return times
 
 
-def _kept(case: Times, sibling: Times) -> NDArray[np.bool_]:
+def _quiet_pairs(case: Times, sibling: Times) -> NDArray[np.bool_]:
     """Return which pairs stay, ``(n,) bool``: whole blocks, an odd first pair and a rest apart."""
     length = block_length(len(case))
     blocks = len(case) // length
@@ -270,8 +270,8 @@ def totals(
         The same samples always give the same totals.
     """
     samples = len(parts)
-    made = [picked @ parts for picked in _multiplicities(samples, resamples, seed)]
-    return np.concatenate(made)
+    totals = [picked @ parts for picked in _multiplicities(samples, resamples, seed)]
+    return np.concatenate(totals)
 
 
 def effects_of_picks(

@@ -70,12 +70,12 @@ def class_labels(labels: Any, samples: int, classes: int) -> NDArray[np.int64]:
     """
     if labels is None:
         raise ModelFileError("labels: expected one class index a sample, got none")
-    given = np.asarray(labels)
-    flat = given.reshape(-1) if given.ndim <= 2 and given.size == samples else given
+    array = np.asarray(labels)
+    flat = array.reshape(-1) if array.ndim <= 2 and array.size == samples else array
     if flat.shape != (samples,) or not _whole(flat):
         raise ModelFileError(
-            f"labels: expected one whole class index a sample, got {given.dtype} of shape "
-            f"{given.shape} for {samples} samples"
+            f"labels: expected one whole class index a sample, got {array.dtype} of shape "
+            f"{array.shape} for {samples} samples"
         )
     wrong = np.flatnonzero((flat < 0) | (flat >= classes))
     if wrong.size:
@@ -104,9 +104,9 @@ class Top:
         """Return ``(n,) bool``."""
         scores = class_scores(outputs)
         true = class_labels(labels, *scores.shape)[:, np.newaxis]
-        mine = np.take_along_axis(scores, true, axis=1)
+        true_scores = np.take_along_axis(scores, true, axis=1)
         before = np.arange(scores.shape[1]) < true
-        better = (scores > mine) | ((scores == mine) & before)
+        better = (scores > true_scores) | ((scores == true_scores) & before)
         return np.asarray(better.sum(axis=1) < self.k)
 
 
@@ -126,8 +126,10 @@ def _one_hot(column: Contributions, classes: int) -> NDArray[np.bool_]:
 
 
 def _recalls(contributions: Contributions) -> Totals:
-    there = _one_hot(contributions[:, 0], int(contributions[:, 0].max()) + 1)
-    return np.concatenate([there, there & (contributions[:, 1:2] > 0)], axis=1).astype(np.float64)
+    of_class = _one_hot(contributions[:, 0], int(contributions[:, 0].max()) + 1)
+    return np.concatenate([of_class, of_class & (contributions[:, 1:2] > 0)], axis=1).astype(
+        np.float64
+    )
 
 
 def _mean_recall(totals: Totals) -> Totals:

@@ -126,19 +126,19 @@ class Quality:
         """
         samples = len(_first(outputs))
         try:
-            made = np.asarray(self.per_sample(outputs, labels, inputs), np.float32)
+            contributions = np.asarray(self.per_sample(outputs, labels, inputs), np.float32)
         except (TypeError, ValueError) as error:
             raise ModelFileError(
                 f"metric {self.name!r} cannot be computed: {type(error).__name__}: {error}"
             ) from error
-        if made.ndim == 1:
-            made = made[:, np.newaxis]
-        if made.ndim != 2 or len(made) != samples or not made.shape[1]:
+        if contributions.ndim == 1:
+            contributions = contributions[:, np.newaxis]
+        if contributions.ndim != 2 or len(contributions) != samples or not contributions.shape[1]:
             raise ModelFileError(
-                f"metric {self.name!r} gave shape {made.shape} for {samples} samples; "
+                f"metric {self.name!r} gave shape {contributions.shape} for {samples} samples; "
                 f"expected one number, or one row of numbers, a sample"
             )
-        broken = np.flatnonzero(~np.isfinite(made).all(axis=1))
+        broken = np.flatnonzero(~np.isfinite(contributions).all(axis=1))
         if broken.size:
             listed = ", ".join(map(str, broken[:_SHOWN].tolist()))
             more = ", ..." if broken.size > _SHOWN else ""
@@ -146,7 +146,7 @@ class Quality:
                 f"metric {self.name!r} is no finite number for {broken.size} of {samples} samples "
                 f"(positions {listed}{more}): look at the model's output and the labels there"
             )
-        return made
+        return contributions
 
     def value(self, contributions: Contributions) -> float:
         """Return the figure.
@@ -181,8 +181,8 @@ def _ratio(totals: Totals) -> Totals:
 
 def quotient(over: Totals, under: Totals) -> Totals:
     """Divide; NaN where `under` is not above 0."""
-    there = under > 0
-    return np.where(there, over / np.where(there, under, 1.0), np.nan)
+    defined = under > 0
+    return np.where(defined, over / np.where(defined, under, 1.0), np.nan)
 
 
 def mean_of_known(values: Totals) -> Totals:

@@ -45,13 +45,15 @@ def placements(
     """
     labels, scores = contributions[:, 0], contributions[:, 1:]
     classes = [1] if scores.shape[1] == 1 else range(scores.shape[1])
-    found = []
+    ranks = []
     for label, column in zip(classes, scores.T, strict=True):
         inside = labels == label
         if inside.any() and not inside.all():
-            mine, others = column[inside], column[~inside]
-            found.append((inside, _share_below(mine, others), 1 - _share_below(others, mine)))
-    return found
+            of_class, others = column[inside], column[~inside]
+            ranks.append(
+                (inside, _share_below(of_class, others), 1 - _share_below(others, of_class))
+            )
+    return ranks
 
 
 def _share_below(values: Contributions, others: Contributions) -> NDArray[np.float64]:
@@ -69,17 +71,19 @@ def _class_ranks(outputs: Any, labels: Any, inputs: Any) -> NDArray[np.float32]:
 
 
 def _anomaly_ranks(outputs: Any, labels: Any, inputs: Any) -> NDArray[np.float64]:
-    made, given = (
-        np.asarray(one[0] if isinstance(one, tuple) else one, np.float64)
-        for one in (outputs, inputs)
+    rebuilt, original = (
+        np.asarray(array[0] if isinstance(array, tuple) else array, np.float64)
+        for array in (outputs, inputs)
     )
-    if made.size != given.size or len(made) != len(given):
+    if rebuilt.size != original.size or len(rebuilt) != len(original):
         raise ModelFileError(
-            f"metric 'anomaly_auc': the model's output has shape {made.shape} and its input "
-            f"{given.shape}; expected an autoencoder, which gives back what it takes"
+            f"metric 'anomaly_auc': the model's output has shape {rebuilt.shape} and its input "
+            f"{original.shape}; expected an autoencoder, which gives back what it takes"
         )
-    distance = ((made - given.reshape(made.shape)) ** 2).reshape(len(made), -1).mean(axis=1)
-    return np.stack([class_labels(labels, len(made), 2), distance], axis=1)
+    distance = (
+        ((rebuilt - original.reshape(rebuilt.shape)) ** 2).reshape(len(rebuilt), -1).mean(axis=1)
+    )
+    return np.stack([class_labels(labels, len(rebuilt), 2), distance], axis=1)
 
 
 ROC_AUC = Quality(

@@ -155,10 +155,10 @@ def metric(  # noqa: PLR0913 - a declaration: all but the name are keywords
 
     def register(function: F) -> F:
         _refuse_taken(name)
-        said = meaning or (function.__doc__ or "").strip().partition("\n")[0]
+        description = meaning or (function.__doc__ or "").strip().partition("\n")[0]
         each = _EachSample(name, function)
         entry = Quality(
-            name, said or name, better, unit, form, "bootstrap", each, mean(),
+            name, description or name, better, unit, form, "bootstrap", each, mean(),
             _BUILT_IN_TOLERANCES.get(name, OF_UNKNOWN_UNIT), is_built_in=False,
         )  # fmt: skip
         QUALITIES.add(name, entry, replace=replace)

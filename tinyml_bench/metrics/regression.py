@@ -28,24 +28,24 @@ _MOST_OUTPUTS = 16
 
 def _errors(outputs: Any, labels: Any, inputs: Any) -> tuple[NDArray[np.float64], ...]:
     """Return errors and true amounts, each ``(n, d) float64``."""
-    given = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs, np.float64)
-    true = _truth(given, labels, inputs)
+    predicted = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs, np.float64)
+    true = _truth(predicted, labels, inputs)
     if true is None:
         raise ModelFileError("labels: expected the true amounts, got none")
-    if len(true) != len(given) or true.size != given.size:
+    if len(true) != len(predicted) or true.size != predicted.size:
         raise ModelFileError(
-            f"labels: shape {true.shape} does not fit the model's output {given.shape}; "
+            f"labels: shape {true.shape} does not fit the model's output {predicted.shape}; "
             f"expected one amount for each"
         )
-    samples = len(given)
+    samples = len(predicted)
     true = true.reshape(samples, -1)
-    return given.reshape(samples, -1) - true, true
+    return predicted.reshape(samples, -1) - true, true
 
 
-def _truth(given: NDArray[Any], labels: Any, inputs: Any) -> NDArray[np.float64] | None:
+def _truth(predicted: NDArray[Any], labels: Any, inputs: Any) -> NDArray[np.float64] | None:
     """Return the true amounts: an autoencoder's are what it was fed."""
     fed = np.asarray(inputs[0] if isinstance(inputs, tuple) else inputs)
-    if fed.size == given.size and (_none(labels) or _marks(given, labels)):
+    if fed.size == predicted.size and (_none(labels) or _marks(predicted, labels)):
         return fed.astype(np.float64)
     return None if _none(labels) else np.asarray(labels, np.float64)
 
@@ -54,10 +54,10 @@ def _none(labels: Any) -> bool:
     return labels is None or not np.size(labels)
 
 
-def _marks(given: NDArray[Any], labels: Any) -> bool:
+def _marks(predicted: NDArray[Any], labels: Any) -> bool:
     """Tell whether labels are no amounts but say which samples are anomalies."""
     array = np.asarray(labels)
-    whole = array.ndim == 1 and array.dtype.kind in "iub" and array.size < given.size
+    whole = array.ndim == 1 and array.dtype.kind in "iub" and array.size < predicted.size
     return whole and bool(np.isin(array, (0, 1)).all())
 
 

@@ -24,27 +24,27 @@ _HALF = 0.5
 
 def _answers(outputs: Any) -> tuple[NDArray[np.int64], int]:
     """Return the class of each pixel, ``(n, ...) int64``, and the number of classes."""
-    given = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
-    if given.ndim < 3:
+    scores = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
+    if scores.ndim < 3:
         raise ModelFileError(
-            f"metric 'iou': the model's output has shape {given.shape}; expected a mask a sample, "
+            f"metric 'iou': the model's output has shape {scores.shape}; expected a mask a sample, "
             f"(n, height, width, classes)"
         )
-    if given.shape[-1] == 1:
-        return (given[..., 0] > _HALF).astype(np.int64), 2
-    return given.argmax(axis=-1), given.shape[-1]
+    if scores.shape[-1] == 1:
+        return (scores[..., 0] > _HALF).astype(np.int64), 2
+    return scores.argmax(axis=-1), scores.shape[-1]
 
 
 def _overlaps(outputs: Any, labels: Any, inputs: Any) -> NDArray[np.float32]:  # noqa: ARG001 - one signature for all
     answers, classes = _answers(outputs)
     true = _true(labels, answers.shape, classes)
-    made = np.empty((len(answers), 2 * classes), np.float32)
+    overlaps = np.empty((len(answers), 2 * classes), np.float32)
     axes = tuple(range(1, answers.ndim))
     for label in range(classes):
-        mine, theirs = answers == label, true == label
-        made[:, label] = (mine & theirs).sum(axis=axes)
-        made[:, classes + label] = (mine | theirs).sum(axis=axes)
-    return made
+        answered, labelled = answers == label, true == label
+        overlaps[:, label] = (answered & labelled).sum(axis=axes)
+        overlaps[:, classes + label] = (answered | labelled).sum(axis=axes)
+    return overlaps
 
 
 def _true(labels: Any, shape: tuple[int, ...], classes: int) -> NDArray[Any]:

@@ -184,9 +184,9 @@ def stratified_p(lost: Counts, won: Counts, sizes: Counts) -> float:
     """
     from scipy import special
 
-    there = sizes > 0
-    drops = ((lost - won) / np.maximum(sizes, 1))[there]
-    variance = ((lost + won) / np.maximum(sizes, 1).astype(float) ** 2)[there].sum()
+    has_images = sizes > 0
+    drops = ((lost - won) / np.maximum(sizes, 1))[has_images]
+    variance = ((lost + won) / np.maximum(sizes, 1).astype(float) ** 2)[has_images].sum()
     if variance == 0:
         return 1.0
     return float(special.ndtr(-drops.sum() / math.sqrt(variance)))
@@ -208,10 +208,10 @@ def blindness_p(hits: Counts, sizes: Counts, answers: Counts) -> float:
     """
     from scipy import special
 
-    there = sizes > 0
-    share = answers[there] / sizes.sum()
-    excess = (hits[there] / sizes[there] - share).sum()
-    variance = (share * (1 - share) / sizes[there]).sum()
+    has_images = sizes > 0
+    share = answers[has_images] / sizes.sum()
+    excess = (hits[has_images] / sizes[has_images] - share).sum()
+    variance = (share * (1 - share) / sizes[has_images]).sum()
     return 1.0 if variance == 0 else float(special.ndtr(-excess / math.sqrt(variance)))
 
 

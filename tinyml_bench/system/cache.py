@@ -134,8 +134,8 @@ class Cache:
         CacheError
             That folder cannot be written either.
         """
-        kept = self._keep(kind, key, suffix, content)
-        return kept or self._put_for_this_process(kind, f"{key}{suffix}", content)
+        path = self._keep(kind, key, suffix, content)
+        return path or self._put_for_this_process(kind, f"{key}{suffix}", content)
 
     def get_json(self, kind: str, key: str) -> Any:
         """Return the value put under `key`, or ``None``."""
@@ -246,11 +246,11 @@ _process_folder_lock = threading.Lock()
 def _process_folder() -> Path:
     """Return a temporary folder that is removed when this process ends."""
     with _process_folder_lock:
-        mine = _process_folders.get(os.getpid())
-        if mine is None:
-            mine = Path(tempfile.mkdtemp(prefix="tinyml-bench-"))
-            _process_folders[os.getpid()] = mine
-    return mine
+        folder = _process_folders.get(os.getpid())
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="tinyml-bench-"))
+            _process_folders[os.getpid()] = folder
+    return folder
 
 
 @atexit.register

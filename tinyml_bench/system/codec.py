@@ -265,8 +265,8 @@ def record(
         table = TABLE.read(value, path)
         if exact and set(table) != set(known):
             raise FormError(path, f" with {sorted(table)}, expected {sorted(known)}")
-        there = [name for name in known if name in table or name not in {*may_lack, *omitted}]
-        return kind(**{name: field(table, name, known[name], path) for name in there})
+        present = [name for name in known if name in table or name not in {*may_lack, *omitted}]
+        return kind(**{name: field(table, name, known[name], path) for name in present})
 
     def write(value: T, path: Path) -> dict[str, Any]:
         held = {name: getattr(value, name) for name in known}

@@ -41,9 +41,9 @@ def cache_folder() -> Path:
     ``TINYML_BENCH_CACHE`` wins over the platform's own place. The environment is read on each call,
     so that worker processes and tests follow it.
     """
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
+    override = os.environ.get(CACHE_VARIABLE)
+    if override:
+        return Path(override).expanduser().absolute()
     import platformdirs
 
     return platformdirs.user_cache_path("tinyml-bench", appauthor=False)

@@ -50,8 +50,8 @@ class Chatter:
         >>> chatter.tail(2)
         ('two', 'three')
         """
-        kept = [line for line in self.text.splitlines() if line.strip()]
-        return tuple(kept[-lines:]) if lines > 0 else ()
+        printed = [line for line in self.text.splitlines() if line.strip()]
+        return tuple(printed[-lines:]) if lines > 0 else ()
 
     def _read(self) -> bytes:
         if self._log is None:

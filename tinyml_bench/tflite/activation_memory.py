@@ -86,7 +86,7 @@ def _peak(graph: Subgraph, number: int) -> Peak:
 def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
     """Return from which to which operator each activation exists, by its index."""
     constant = _constant(graph)
-    fed, given = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
+    fed, returned = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
     births: dict[int, int] = {}
     deaths: dict[int, int] = {}
     computed = {
@@ -102,7 +102,7 @@ def _lives(graph: Subgraph) -> tuple[dict[int, int], dict[int, int]]:
                 births.setdefault(index, step)
                 deaths.setdefault(index, step)
     for index in births:
-        if id(graph.tensors[index]) in given:
+        if id(graph.tensors[index]) in returned:
             deaths[index] = len(graph.operators)
     return births, deaths
 

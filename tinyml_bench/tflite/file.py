@@ -150,14 +150,16 @@ class _Reader:
                 (self._text(entry.Name()), self._within(entry.Buffer(), sizes, "a metadata buffer"))
                 for entry in self._tables(model, "Metadata")
             ),
-            signatures=tuple(self._signature(one) for one in self._tables(model, "SignatureDefs")),
+            signatures=tuple(
+                self._signature(signature) for signature in self._tables(model, "SignatureDefs")
+            ),
         )
 
     def _signature(self, signature: Any) -> Signature:
         ends = (
             tuple(
-                (self._text(one.Name()), int(one.TensorIndex()))
-                for one in self._tables(signature, name)
+                (self._text(end.Name()), int(end.TensorIndex()))
+                for end in self._tables(signature, name)
             )
             for name in ("Inputs", "Outputs")
         )

@@ -116,8 +116,8 @@ def _quantized(
         fed = [dict(zip(names, sample, strict=True)) for sample in zip(*samples, strict=True)]
         # One thread: the ranges are then the same on every machine of a kind.
         ranges = quantizer.calibrate({key: fed}, num_threads=1)
-    made = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(made.quantized_model)
+    result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
 
 
 def _samples(recipe: Recipe, model: ModelFile, calibration: Samples) -> list[NDArray[Any]]:
@@ -206,8 +206,8 @@ def _named(schema: ModuleType, name: str, tensor: int) -> Any:
 
 def _checked(recipe: Recipe, content: bytes) -> bytes:
     """Return `content` if anything in it is quantized."""
-    made = read_model(content, f"what {version()} made for variant {recipe.name!r}")
-    if not any(tensor.scales for graph in made.subgraphs for tensor in graph.tensors):
+    quantized = read_model(content, f"what {version()} made for variant {recipe.name!r}")
+    if not any(tensor.scales for graph in quantized.subgraphs for tensor in graph.tensors):
         raise ModelFileError(
             f"variant {recipe.name!r}: {version()} left all of the file in float, as nothing in it "
             f"fits the recipe; `tinyml-bench inspect` shows the operators and tensor names that "

@@ -262,7 +262,7 @@ class Runner:
     def _run(self, inputs: tuple[Array, ...], batch: int) -> tuple[tuple[Scores, ...], Timing]:
         started = time.perf_counter()
         invoke_seconds = 0.0
-        given = []
+        batches = []
         for first in range(0, len(inputs[0]), batch):
             some = tuple(one[first : first + batch] for one in inputs)
             self._resize(some)
@@ -270,10 +270,10 @@ class Runner:
             entered = time.perf_counter()
             self.invoke()
             invoke_seconds += time.perf_counter() - entered
-            given.append([self._read(place) for place in range(len(self.outputs))])
-            if any(len(one) != len(some[0]) for one in given[-1]):
+            batches.append([self._read(place) for place in range(len(self.outputs))])
+            if any(len(one) != len(some[0]) for one in batches[-1]):
                 raise self._wrong_batch(len(some[0]))
-        outputs = tuple(np.concatenate(one) for one in zip(*given, strict=True))
+        outputs = tuple(np.concatenate(one) for one in zip(*batches, strict=True))
         return outputs, Timing(time.perf_counter() - started, invoke_seconds)
 
     def _read(self, place: int) -> Scores:

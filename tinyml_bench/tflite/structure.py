@@ -165,12 +165,12 @@ class _Reader:
     def _pattern(self, fact: OperatorFact, weights: TensorFact | None) -> Pattern:
         if self.content is None:
             return NOTHING
-        found = NOTHING
+        pattern = NOTHING
         if weights is not None and fact.name in _COUNTS:
-            found = pattern_of(fact.name, weights, self.content)
+            pattern = pattern_of(fact.name, weights, self.content)
         names = set(self._names(fact, weights))
         return replace(
-            found,
+            pattern,
             is_wrapped=any(name.startswith(_WRAPPERS) for name in names),
             is_left_out=weights is not None and not names.isdisjoint(self.left_out),
             has_first_range=any(map(_has_first_range, self.graph.pick(fact.outputs))),
@@ -198,16 +198,16 @@ class _Reader:
         return tensor if tensor.is_constant else None
 
     def _computes(self, fact: OperatorFact, weights: TensorFact | None) -> str:
-        given = [tensor.dtype for tensor in self.graph.pick(fact.outputs)]
+        output_types = [tensor.dtype for tensor in self.graph.pick(fact.outputs)]
         if fact.name in _CONVERTERS:
-            taken = [tensor.dtype for tensor in self.graph.pick(fact.inputs[:1])]
-            return "->".join(dict.fromkeys(taken + given[:1]))
+            input_types = [tensor.dtype for tensor in self.graph.pick(fact.inputs[:1])]
+            return "->".join(dict.fromkeys(input_types + output_types[:1]))
         flowing = [
             self.graph.tensors[index].dtype
             for index in fact.inputs
             if index >= 0 and self._stored(index) is None
         ]
-        return self._type(fact, flowing + given, weights)
+        return self._type(fact, flowing + output_types, weights)
 
     def _type(self, fact: OperatorFact, types: Sequence[str], weights: TensorFact | None) -> str:
         floats = [kind for kind in types if kind in FLOATS]

@@ -56,7 +56,7 @@ class TensorSpec:
         """Whether a batch of this shape fits, whatever its first side."""
         wanted = (self.open_shape or self.shape)[1:]
         return len(wanted) == len(shape) - 1 and all(
-            theirs in (-1, mine) for mine, theirs in zip(shape[1:], wanted, strict=True)
+            side in (-1, expected) for expected, side in zip(shape[1:], wanted, strict=True)
         )
 
     def quantize(self, values: NDArray[Any]) -> NDArray[Any]:

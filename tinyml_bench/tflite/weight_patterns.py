@@ -52,16 +52,16 @@ def pattern_of(operator: str, weights: TensorFact, content: bytes | mmap.mmap) -
     stored = stored_values(weights, content)
     if stored is None or not stored.size or not stored.ndim:
         return NOTHING
-    kept = _not_zero(stored, weights)
+    not_zero = _not_zero(stored, weights)
     last = operator in _LAST
-    sparsity = round(1 - int(np.count_nonzero(kept)) / kept.size, 4)
+    sparsity = round(1 - int(np.count_nonzero(not_zero)) / not_zero.size, 4)
     in_blocks = operator == "FULLY_CONNECTED" and sparsity >= TELLING_SPARSITY
     return Pattern(
         sparsity=sparsity,
         values=_different(stored, -1 if last else 0, of_channels=weights.is_per_channel),
         # Of what runs along its last dimension, depthwise and three-dimensional weights have none.
-        zeros_in_four=0 if last else _zeros_in_groups(kept),
-        zero_block=_zero_block(kept) if in_blocks else 0,
+        zeros_in_four=0 if last else _zeros_in_groups(not_zero),
+        zero_block=_zero_block(not_zero) if in_blocks else 0,
         is_sparse=weights.is_sparse,
     )
 
@@ -81,25 +81,25 @@ def _not_zero(stored: NDArray[Any], weights: TensorFact) -> NDArray[np.bool_]:
     return np.asarray(stored != np.reshape(np.array(weights.zero_points, np.int64), along))
 
 
-def _zeros_in_groups(kept: NDArray[np.bool_]) -> int:
+def _zeros_in_groups(not_zero: NDArray[np.bool_]) -> int:
     """Return the fewest zeros in four consecutive values; what is left of a row is no group."""
-    whole = kept.shape[-1] // GROUP * GROUP
-    groups = kept[..., :whole].reshape(-1, GROUP)
+    whole = not_zero.shape[-1] // GROUP * GROUP
+    groups = not_zero[..., :whole].reshape(-1, GROUP)
     return GROUP - int(np.count_nonzero(groups, axis=1).max(initial=0))
 
 
-def _zero_block(kept: NDArray[np.bool_]) -> int:
+def _zero_block(not_zero: NDArray[np.bool_]) -> int:
     """Return the width of the widest blocks along a row that nearly all zeros lie in; 0 for none.
 
     What is left of a row is a block of its own, however short.
     """
-    zeros = kept.size - int(np.count_nonzero(kept))
+    zeros = not_zero.size - int(np.count_nonzero(not_zero))
     for width in BLOCKS:
-        starts = np.arange(0, kept.shape[-1], width)
-        some = np.add.reduceat(kept, starts, axis=-1, dtype=np.int64) > 0
-        lengths = np.diff(np.append(starts, kept.shape[-1]))
+        starts = np.arange(0, not_zero.shape[-1], width)
+        some = np.add.reduceat(not_zero, starts, axis=-1, dtype=np.int64) > 0
+        lengths = np.diff(np.append(starts, not_zero.shape[-1]))
         together = int(np.sum(~some * lengths))
-        if kept.shape[-1] >= width and together >= (1 - _ALONE) * zeros:
+        if not_zero.shape[-1] >= width and together >= (1 - _ALONE) * zeros:
             return width
     return 0
 
@@ -120,14 +120,14 @@ def _different(values: NDArray[Any], axis: int, *, of_channels: bool) -> int:
 
 def _most(channels: NDArray[Any]) -> tuple[int, NDArray[Any]]:
     """Return how many values the channel with most of them has, and that channel."""
-    most, found = 0, channels[0]
+    most, widest = 0, channels[0]
     for channel in channels:
         count = _count(channel)
         if count > most:
-            most, found = count, channel
+            most, widest = count, channel
         if most == MANY:
             break
-    return most, found
+    return most, widest
 
 
 def _count(values: NDArray[Any]) -> int:

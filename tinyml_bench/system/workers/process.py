@@ -103,8 +103,8 @@ class WorkerProcess(PythonProcess):
             status = Path(f"/proc/{self.process.pid}/status").read_text("ascii", "replace")
         except OSError:
             return None
-        found = re.search(r"^RssAnon:\s*(\d+) kB", status, re.MULTILINE)
-        return int(found[1]) * 1024 if found else None
+        match = re.search(r"^RssAnon:\s*(\d+) kB", status, re.MULTILINE)
+        return int(match[1]) * 1024 if match else None
 
     def answers(self) -> bool:
         """Ask an idle worker for a sign of life."""

@@ -83,10 +83,10 @@ class PythonProcess:
                     prefix="tinyml-bench-worker-", ignore_cleanup_errors=True
                 )
             )
-            ours, theirs = socket.socketpair()
-            self.socket = held.enter_context(ours)
-            with theirs:
-                self.process = program.start(theirs.fileno(), self.log, scratch)
+            parent_end, child_end = socket.socketpair()
+            self.socket = held.enter_context(parent_end)
+            with child_end:
+                self.process = program.start(child_end.fileno(), self.log, scratch)
             self._held = held.pop_all()
         self.killed_because = ""
 
