@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,3 +172,27 @@ COMPRESSIONS = [
     "pcqat50x16",
     "pcqat80x32",
 ]
+
+# int8 is known to be larger with TensorFlow before 2.17.
+SIZE_OVERLAY = """
+[[overlay]]
+variants = ["int8"]
+tensorflow = "<2.17"
+metric = "size_bytes"
+value = 2000
+reason = "dense layers per tensor"
+link = "https://change/1"
+"""
+
+
+def ended(pid: int) -> bool:
+    """Tell whether a process has ended, reaped or not; waits a while for it."""
+    for _ in range(1000):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,23 +1,14 @@
 """Known differences of a toolchain: ``baselines/<workload>/overlays.toml``."""
 
 import pytest
-
-_OVERLAY = """
-[[overlay]]
-variants = ["int8"]
-tensorflow = "<2.17"
-metric = "size_bytes"
-value = 2000
-reason = "dense layers per tensor"
-link = "https://change/1"
-"""
+from making import SIZE_OVERLAY
 
 
 @pytest.fixture
 def overlaid(toy_project):
     """Return a project that knows that int8 is larger with TensorFlow before 2.17."""
     toy_project.write_baselines()
-    overlays(toy_project).write_text(_OVERLAY)
+    overlays(toy_project).write_text(SIZE_OVERLAY)
     return toy_project
 
 
@@ -94,7 +85,7 @@ def test_what_it_tells_is_never_stored(overlaid, option):
 
 def test_a_malformed_one_fails_each_case_of_the_workload(overlaid):
     """With the file and the nearest known word, whatever version runs."""
-    overlays(overlaid).write_text(_OVERLAY.replace('"size_bytes"', '"size_byte"'))
+    overlays(overlaid).write_text(SIZE_OVERLAY.replace('"size_bytes"', '"size_byte"'))
     outcome = overlaid.run()
     assert outcome.ret == 1
     outcome.stdout.fnmatch_lines(["*overlays.toml*unknown metric 'size_byte'; did you mean*"])

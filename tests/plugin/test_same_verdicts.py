@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from making import SIZE_OVERLAY
 
 # Three registered cases make fifteen paired tests, and a run of one case alone makes five.
 LOST = 10
@@ -29,16 +30,6 @@ def _noted(folder, measurement, findings, **how):
 
 
 baselines.update = _noted
-"""
-
-_OVERLAY = """
-[[overlay]]
-variants = ["int8"]
-tensorflow = "<2.17"
-metric = "size_bytes"
-value = 2000
-reason = "dense layers per tensor"
-link = "https://change/1"
 """
 
 
@@ -95,7 +86,7 @@ def test_two_runs_of_one_case_are_compared_at_the_level_of_the_matrix(project):
 
 def test_a_saved_run_is_set_beside_what_an_overlay_says(project):
     """The figure that passed in the run is no regression in the table."""
-    project.baseline("int8").with_name("overlays.toml").write_text(_OVERLAY)
+    project.baseline("int8").with_name("overlays.toml").write_text(SIZE_OVERLAY)
     project.change("int8", size_bytes=2001, tensorflow="2.16.2")
     assert project.run().ret == 0
     assert saved_verdicts(project, "last")["toy-net-int8 size_bytes"] == "matched"

@@ -85,8 +85,9 @@ def gated_metrics() -> list[str]:
 
 def row_of(name: str) -> Metric:
     """Return what is known of a metric; of one that only a file names, what holds of any."""
-    unregistered = Metric(name, "not registered", "higher", ".6g", needs_same=("dataset_sha256",))
-    return METRICS.get(name, unregistered)
+    if name in METRICS:
+        return METRICS[name]
+    return Metric(name, "not registered", "higher", ".6g", needs_same=("dataset_sha256",))
 
 
 def quality_of(name: str) -> Quality | None:

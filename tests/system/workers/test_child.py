@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pytest
+from making import ended
 
 from tinyml_bench.system.workers.child import PING, sentence
 from tinyml_bench.system.workers.pickling import dumps, place
@@ -42,19 +42,6 @@ def worker() -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
 def start_child() -> int:
     """Start a process that stays; returns its number."""
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
-
-
-def ended(pid: int) -> bool:
-    """Tell whether a process has ended, reaped or not; waits a while for it."""
-    for _ in range(1000):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_worker_shows_that_it_lives(worker):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from making import ended
 
 from tinyml_bench.system.workers.executor import IsolatedExecutor
 from tinyml_bench.system.workers.process import TaskError, WorkerCrashed, failure
@@ -26,19 +27,6 @@ def executor() -> Iterator[IsolatedExecutor]:
     """One worker for the tests that leave it as they found it, or dead."""
     with IsolatedExecutor(1, LIMIT_SECONDS) as executor:
         yield executor
-
-
-def gone(pid: int) -> bool:
-    """Tell whether the process has ended, reaped or not; waits a while for it."""
-    for _ in range(500):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def say(text: str, then: Callable[[], object] | None = None) -> object:
@@ -224,7 +212,7 @@ def test_a_hung_task_ends_at_the_limit(tmp_path):
     with IsolatedExecutor(1, 1.0) as executor:
         hung = executor.submit(wait_in, str(tmp_path))
         assert failure(hung.exception())[0] == "no answer within 1 s"
-        assert gone(started_in(tmp_path))
+        assert ended(started_in(tmp_path))
         assert executor.submit(abs, -1).result() == 1
 
 
@@ -239,7 +227,7 @@ def test_a_worker_that_dies_idle_costs_no_task(executor):
     """A worker that ends between two tasks is replaced, and no task is blamed."""
     pid = executor.submit(os.getpid).result()
     os.kill(pid, signal.SIGKILL)
-    assert gone(pid)
+    assert ended(pid)
     assert executor.submit(os.getpid).result() != pid
 
 
@@ -255,7 +243,7 @@ def test_processes_of_a_dead_worker_die_with_it(executor):
 
     cause, lines = failure(executor.submit(leave_a_child).exception())
     assert cause == "killed by SIGABRT"
-    assert gone(int(lines[-1]))
+    assert ended(int(lines[-1]))
 
 
 def test_large_arguments_and_results_travel(executor):
@@ -312,7 +300,7 @@ def test_shutdown_waits_for_what_runs_and_is_queued():
     pid = executor.submit(os.getpid)
     executor.shutdown()
     assert [future.result(0) for future in futures] == [1, 2, 4, 8]
-    assert gone(pid.result(0))
+    assert ended(pid.result(0))
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.submit(abs, 1)
 
@@ -342,7 +330,7 @@ def test_an_error_in_the_block_kills_what_hangs(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted_block()
     assert failure(futures[0].exception(0))[0] == "stopped before its end, as the run was"
-    assert gone(started_in(tmp_path))
+    assert ended(started_in(tmp_path))
 
 
 def test_an_interrupt_while_the_block_waits_kills_what_hangs(tmp_path):
@@ -354,7 +342,7 @@ def test_an_interrupt_while_the_block_waits_kills_what_hangs(tmp_path):
     with pytest.raises(KeyboardInterrupt), IsolatedExecutor(1, LIMIT_SECONDS) as executor:
         executor.submit(wait_in, str(tmp_path))
     interrupter.join()
-    assert gone(started_in(tmp_path))
+    assert ended(started_in(tmp_path))
 
 
 def test_a_cancelled_task_never_runs(tmp_path):
@@ -412,14 +400,14 @@ def test_a_hung_task_does_not_block_the_exit(tmp_path):
     done = run_script(tmp_path, "")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "main runs\nanswer 42\nstarted\n"
-    assert gone(started_in(tmp_path))
+    assert ended(started_in(tmp_path))
 
 
 def test_workers_end_when_the_parent_is_killed(tmp_path):
     """A worker in the middle of a task does not outlive its parent."""
     done = run_script(tmp_path, "os.kill(os.getpid(), 9)")
     assert done.returncode == -signal.SIGKILL
-    assert gone(started_in(tmp_path))
+    assert ended(started_in(tmp_path))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own signal is Linux's")
@@ -439,7 +427,7 @@ while not (Path({folder!r}) / "pid").exists():
 os.kill(os.getpid(), 9)
 """
     assert run_script(tmp_path, end).returncode == -signal.SIGKILL
-    assert gone(started_in(tmp_path))
+    assert ended(started_in(tmp_path))
 
 
 def test_a_forked_child_leaves_the_workers_alone(tmp_path):
@@ -467,7 +455,7 @@ def test_a_worker_that_holds_too_much_gives_way_to_a_fresh_one() -> None:
     with IsolatedExecutor(1, LIMIT_SECONDS, most_bytes=100 * 2**20) as executor:
         first, second = (executor.submit(os.getpid).result() for _ in range(2))
         assert first == second == executor.submit(hoard, 120 * 2**20).result()
-        assert gone(first)
+        assert ended(first)
         assert executor.submit(os.getpid).result() != first
 
 
@@ -476,7 +464,7 @@ def test_workers_at_rest_end_and_fresh_ones_come() -> None:
     with IsolatedExecutor(2, LIMIT_SECONDS) as executor:
         pids = {executor.submit(os.getpid).result() for _ in range(3)}
         executor.rest()
-        assert all(gone(pid) for pid in pids)
+        assert all(ended(pid) for pid in pids)
         assert executor.submit(os.getpid).result() not in pids
         executor.rest()
         busy = [executor.submit(pow, 2, number) for number in range(8)]
